@@ -1,0 +1,41 @@
+// Made by scripts/generate.ts from the declarations; a test fails when it is stale.
+import type { Replay } from './contract.ts';
+import type { MethodScope } from './scopes.ts';
+
+/** Method name → whether it may be sent again, and who may call it. */
+export const methodTable: Readonly<Record<string, { replay: Replay; scope: MethodScope }>> = {
+  'config.get': { replay: 'safe', scope: 'operator.read' },
+  'connect': { replay: 'safe', scope: 'connect' },
+  'health': { replay: 'safe', scope: 'any' },
+  'ping': { replay: 'safe', scope: 'any' },
+  'status': { replay: 'safe', scope: 'operator.read' },
+  'system-presence': { replay: 'safe', scope: 'operator.read' },
+  'tokens.create': { replay: 'never', scope: 'operator.admin' },
+  'streams.subscribe': { replay: 'safe', scope: 'any' },
+  'streams.unsubscribe': { replay: 'safe', scope: 'any' },
+  'agent': { replay: 'keyed', scope: 'operator.write' },
+  'agent.wait': { replay: 'safe', scope: 'operator.write' },
+  'agents.list': { replay: 'safe', scope: 'operator.read' },
+  'chat.abort': { replay: 'keyed', scope: 'operator.write' },
+  'chat.history': { replay: 'safe', scope: 'operator.read' },
+  'chat.send': { replay: 'keyed', scope: 'operator.write' },
+  'chat.startup': { replay: 'safe', scope: 'operator.read' },
+  'media.read': { replay: 'safe', scope: 'operator.read' },
+  'models.list': { replay: 'safe', scope: 'operator.read' },
+  'sessions.create': { replay: 'keyed', scope: 'operator.write' },
+  'sessions.delete': { replay: 'keyed', scope: 'operator.admin' },
+  'sessions.describe': { replay: 'safe', scope: 'operator.read' },
+  'sessions.list': { replay: 'safe', scope: 'operator.read' },
+  'sessions.messages.subscribe': { replay: 'safe', scope: 'operator.read' },
+  'sessions.messages.unsubscribe': { replay: 'safe', scope: 'operator.read' },
+  'sessions.patch': { replay: 'keyed', scope: 'operator.write' },
+  'sessions.reset': { replay: 'keyed', scope: 'operator.admin' },
+  'sessions.subscribe': { replay: 'safe', scope: 'operator.read' },
+  'sessions.unsubscribe': { replay: 'safe', scope: 'operator.read' },
+  'agent.attach': { replay: 'safe', scope: 'agent' },
+  'approvals.list': { replay: 'safe', scope: 'operator.approvals' },
+  'approvals.resolve': { replay: 'keyed', scope: 'operator.approvals' },
+  'run.emit': { replay: 'safe', scope: 'agent' },
+  'run.messages': { replay: 'safe', scope: 'agent' },
+  'run.start': { replay: 'safe', scope: 'agent' },
+};

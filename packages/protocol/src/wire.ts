@@ -1,0 +1,17 @@
+export type { AgentPayload, RunPart, RunPartData } from './events/run.ts';
+export type { Approval, ContentBlock, Message, SessionEntry } from './events/session.ts';
+export type { PresenceEntry, HelloOk, ConnectParams } from './methods/connection.ts';
+export type { Position, ResetReason } from './methods/streams.ts';
+export type { QueueMode, SessionRow } from './methods/chat.ts';
+export type { EventName, MethodName, Params, Payload, Result } from './methods.ts';
+export * from './clock.ts';
+export * from './close-codes.ts';
+export * from './delta.ts';
+export * from './errors.ts';
+export * from './frames.ts';
+export * from './reduce.ts';
+export * from './scopes.ts';
+export * from './session-state.ts';
+export * from './stream-names.ts';
+export * from './transport.ts';
+export { methodTable } from './method-table.gen.ts';
