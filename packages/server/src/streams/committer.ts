@@ -1,0 +1,146 @@
+import { GatewayError } from '@openclaw/protocol';
+import type { CommitBatch, EventStore } from './event-store.ts';
+
+/** What a tick changed and what waits for it. */
+interface Pending {
+  batch: CommitBatch;
+  /** Takes the tick's changes in memory back, newest first. */
+  undo: (() => void)[];
+  /** Runs once the batch is committed, before any release, oldest first. */
+  applied: (() => void)[];
+  releases: Release[];
+  isDirty: boolean;
+}
+
+interface Release {
+  task: () => void;
+  failed: ((error: unknown) => void) | undefined;
+}
+
+export interface CommitterOptions {
+  store: EventStore;
+  /** Ends a tick; default `setImmediate`. A test passes its own to own the order. */
+  defer?: (task: () => void) => void;
+}
+
+/**
+ * The group commit (S13): gathers what one tick changes, commits it as one batch, and only then lets out what depends on
+ * it, in order. One commit is under way at a time; what happens meanwhile makes the next batch. When a commit fails,
+ * memory returns to the last commit and everyone who waited is told.
+ */
+export class Committer {
+  commitCount = 0;
+  eventCount = 0;
+  /** The last failure, until a commit succeeds again. */
+  failure: Error | undefined;
+  readonly #store: EventStore;
+  readonly #defer: (task: () => void) => void;
+  #current: Pending = emptyPending();
+  #inFlight: Pending | undefined;
+  /** The batch whose releases run at this moment: what they release in turn comes after the others. */
+  #releasing: Pending | undefined;
+  #isScheduled = false;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor({ store, defer = setImmediate }: CommitterOptions) {
+    this.#store = store;
+    this.#defer = defer;
+  }
+
+  /** The batch of this tick, to add to. `undo` takes the change in memory back should the commit fail. */
+  change(undo: () => void): CommitBatch {
+    this.#current.isDirty = true;
+    this.#current.undo.push(undo);
+    this.#schedule();
+    return this.#current.batch;
+  }
+
+  /** Runs `task` when this tick's batch is committed, before anything that waits by `release`. */
+  onApplied(task: () => void): void {
+    this.#current.applied.push(task);
+  }
+
+  /**
+   * Runs `task` once all that was changed so far is committed: at once when nothing is under way. Tasks run in the order of
+   * their release. `failed` runs in its place when the commit fails.
+   */
+  release(task: () => void, failed?: (error: unknown) => void): void {
+    const target = this.#current.isDirty ? this.#current : (this.#inFlight ?? this.#releasing);
+    if (target) target.releases.push({ task, failed });
+    else task();
+  }
+
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void> {
+    if (!this.#current.isDirty && !this.#inFlight) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#inFlight) return;
+    this.#isScheduled = true;
+    this.#defer(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#inFlight || !this.#current.isDirty) return;
+    const pending = this.#current;
+    this.#current = emptyPending();
+    this.#inFlight = pending;
+    this.#store.commit(pending.batch).then(
+      () => this.#succeeded(pending),
+      (error: unknown) => this.#failed(pending, error),
+    );
+  }
+
+  #succeeded(pending: Pending): void {
+    this.failure = undefined;
+    this.commitCount++;
+    for (const { records } of pending.batch.appends) this.eventCount += records.length;
+    for (const task of pending.applied) task();
+    this.#inFlight = undefined;
+    // A release may change things; that makes the next batch, not this one.
+    this.#releasing = pending;
+    for (const { task } of pending.releases) task();
+    this.#releasing = undefined;
+    this.#next();
+  }
+
+  #failed(pending: Pending, cause: unknown): void {
+    this.failure = cause instanceof Error ? cause : new Error(String(cause));
+    const later = this.#current;
+    this.#current = emptyPending();
+    this.#inFlight = undefined;
+    for (const { undo } of [later, pending]) for (const step of undo.reverse()) step();
+    const error = new GatewayError(
+      'UNAVAILABLE',
+      `The store could not commit (${this.failure.message}); nothing was changed. Send the request again.`,
+      { retryable: true, retryAfterMs: 1_000, cause },
+    );
+    for (const { releases } of [pending, later]) for (const { failed } of releases) failed?.(error);
+    this.#next();
+  }
+
+  #next(): void {
+    if (this.#current.isDirty) {
+      this.#schedule();
+      return;
+    }
+    const waiters = this.#idleWaiters;
+    this.#idleWaiters = [];
+    for (const resolve of waiters) resolve();
+  }
+}
+
+function emptyPending(): Pending {
+  return {
+    batch: { appends: [], ledger: [], documents: [], media: [], deletes: [], durable: false },
+    undo: [],
+    applied: [],
+    releases: [],
+    isDirty: false,
+  };
+}
