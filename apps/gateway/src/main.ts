@@ -1,1 +1,51 @@
-export {};
+#!/usr/bin/env node
+import { enableCompileCache } from 'node:module';
+import { ExitCode, StartError } from './exit.ts';
+import { helpText, readFlags } from './flags.ts';
+
+// Compiled code is kept between starts; everything heavy is imported after this line.
+enableCompileCache();
+
+try {
+  const commandLine = readFlags(process.argv.slice(2), process.env);
+  if (commandLine.kind === 'help') process.stdout.write(helpText);
+  else {
+    const { programVersion, runProgram } = await import('./program.ts');
+    if (commandLine.kind === 'version') console.log(programVersion());
+    else {
+      const program = await runProgram(commandLine.flags, {
+        env: process.env,
+        print: (line) => console.log(line),
+        warn: (line) => console.error(line),
+      });
+      stopOnSignals(program.stop);
+    }
+  }
+} catch (error) {
+  if (error instanceof StartError) console.error(error.message);
+  else console.error('The gateway could not start, and did not foresee why:', error);
+  process.exit(error instanceof StartError ? error.exitCode : ExitCode.internal);
+}
+
+/** The first signal drains, a second one ends the process at once; what was accepted is on the disk either way. */
+function stopOnSignals(stop: (reason: string) => Promise<void>): void {
+  let isStopping = false;
+  for (const [signal, number] of [
+    ['SIGTERM', 15],
+    ['SIGINT', 2],
+    ['SIGHUP', 1],
+  ] as const) {
+    process.on(signal, () => {
+      if (isStopping) process.exit(128 + number);
+      isStopping = true;
+      console.error('Stopping: answers in progress have 30 s to end. Once more stops at once.');
+      stop('gateway stopping').then(
+        () => process.exit(ExitCode.ok),
+        (error: unknown) => {
+          console.error('The gateway could not stop cleanly; the next start repairs what is needed:', error);
+          process.exit(ExitCode.internal);
+        },
+      );
+    });
+  }
+}

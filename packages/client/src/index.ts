@@ -1,1 +1,41 @@
-export {};
+export { connect } from './connect.ts';
+export type { ConnectOptions, Credential } from './connect-options.ts';
+export type { Phase, StateCode } from './connection-state.ts';
+export type { Bookmark } from './cursor.ts';
+export type { DeviceIdentity } from './device.ts';
+export type { Dialer } from './dialer.ts';
+export type {
+  EphemeralEvent,
+  Gateway,
+  GatewayEvents,
+  IssuedCredentials,
+  RestoredOutcome,
+  Run,
+  SendOptions,
+  Session,
+  StateChange,
+} from './gateway.ts';
+export type { Limits } from './limits.ts';
+export type { QueueStore, StoredRequest } from './queue-store.ts';
+export type { Replay, RequestFunction, RequestOptions, RequestParams } from './request.ts';
+export type {
+  ApprovalPart,
+  NoticePart,
+  ResetPart,
+  StatusPart,
+  StreamedPart,
+  TextPart,
+  ToolPart,
+  UsagePart,
+} from './run-parts.ts';
+export type {
+  EventsOptions,
+  EventStream,
+  SessionEvent,
+  SessionStreamItem,
+  StreamEvent,
+  StreamReader,
+  StreamReset,
+} from './stream-events.ts';
+export type { PageScope } from './wake.ts';
+export { GatewayError, isGatewayError } from '@openclaw/protocol/wire';

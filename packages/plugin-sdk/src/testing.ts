@@ -1,1 +1,1 @@
-export {};
+export { type Rehearsal, type RehearsalOptions, rehearse, spoken } from './testing/rehearsal.ts';

@@ -15,19 +15,40 @@ interface Schema {
 /** The reference page, `docs/gateway/reference.md`, from the contract. */
 export function referencePage(): string {
   const { methods, events } = contractSchema() as {
-    methods: Record<string, { summary: string; scope: string; replay: string; since: string; roles: string[]; params: Schema; result: Schema }>;
+    methods: Record<
+      string,
+      { summary: string; scope: string; replay: string; since: string; roles: string[]; params: Schema; result: Schema }
+    >;
     events: Record<string, { summary: string; since: string; streams?: string[]; ephemeral?: string; payload: Schema }>;
   };
-  const lines = ['# Reference', '', 'Made from the contract in `packages/protocol`; edit the declarations, not this page.', '', '## Methods', ''];
+  const lines = [
+    '# Reference',
+    '',
+    'Made from the contract in `packages/protocol`; edit the declarations, not this page.',
+    '',
+    '## Methods',
+    '',
+  ];
   for (const [name, method] of Object.entries(methods)) {
     lines.push(`### ${name}`, '', method.summary, '');
-    lines.push(`Scope \`${method.scope}\` · replay \`${method.replay}\` · roles ${method.roles.join(', ')} · since ${method.since}`, '');
+    lines.push(
+      `Scope \`${method.scope}\` · replay \`${method.replay}\` · roles ${method.roles.join(', ')} · since ${method.since}`,
+      '',
+    );
     lines.push(...table('Params', method.params), ...table('Result', method.result));
   }
   lines.push('## Events', '');
   for (const [name, event] of Object.entries(events)) {
     const where = event.streams ? `a record of ${event.streams.join(', ')}` : `outside streams, for ${event.ephemeral}`;
-    lines.push(`### event ${name}`, '', `${event.summary}`, '', `Since ${event.since}; ${where}.`, '', ...table('Payload', event.payload));
+    lines.push(
+      `### event ${name}`,
+      '',
+      `${event.summary}`,
+      '',
+      `Since ${event.since}; ${where}.`,
+      '',
+      ...table('Payload', event.payload),
+    );
   }
   return `${lines.join('\n').trimEnd()}\n`;
 }

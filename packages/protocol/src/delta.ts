@@ -1,5 +1,5 @@
-import type { EventFrame } from './frames.ts';
 import type { AgentPayload } from './events/run.ts';
+import type { EventFrame } from './frames.ts';
 
 /** A delta begins beyond what its receiver has of the part: something is missing (S12). Subscribe again. */
 export class DeltaMismatchError extends Error {
@@ -8,7 +8,9 @@ export class DeltaMismatchError extends Error {
   readonly atUnits: number;
 
   constructor(itemId: string, haveUnits: number, atUnits: number) {
-    super(`The part ${itemId} is ${haveUnits} UTF-16 units long here, but a delta begins at ${atUnits}; subscribe again.`);
+    super(
+      `The part ${itemId} is ${haveUnits} UTF-16 units long here, but a delta begins at ${atUnits}; subscribe again.`,
+    );
     this.name = 'DeltaMismatchError';
     this.itemId = itemId;
     this.haveUnits = haveUnits;

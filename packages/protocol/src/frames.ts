@@ -64,7 +64,14 @@ export interface DecodeLimits {
 }
 
 const defaultLimits: DecodeLimits = { maxDepth: 64, maxKeys: 10_000 };
-const requestFields: ReadonlySet<string> = new Set(['type', 'id', 'method', 'params', 'traceparent', 'expectedProfileId']);
+const requestFields: ReadonlySet<string> = new Set([
+  'type',
+  'id',
+  'method',
+  'params',
+  'traceparent',
+  'expectedProfileId',
+]);
 
 /**
  * Parses one message and checks its envelope by hand (no schema library on this path). Never throws: what is wrong comes
@@ -108,7 +115,9 @@ function envelopeProblem(frame: Record<string, unknown>): string | undefined {
       if (typeof frame.id !== 'string' || frame.id === '') return 'at /id: must be a non-empty string';
       return typeof frame.ok === 'boolean' ? undefined : 'at /ok: must be boolean';
     case 'event':
-      return typeof frame.event === 'string' && frame.event !== '' ? undefined : 'at /event: must be a non-empty string';
+      return typeof frame.event === 'string' && frame.event !== ''
+        ? undefined
+        : 'at /event: must be a non-empty string';
     default:
       return 'at /type: must be one of req, res, event';
   }

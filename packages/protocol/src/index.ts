@@ -1,4 +1,4 @@
-export * from './wire.ts';
 export { defineEvent, defineMethod, type EventDeclaration, type MethodDeclaration, type Replay } from './contract.ts';
 export { type Events, events, type Methods, methods } from './methods.ts';
 export { contractSchema, validationProblem } from './schema.ts';
+export * from './wire.ts';

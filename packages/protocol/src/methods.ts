@@ -1,14 +1,20 @@
 import type { z } from 'zod';
 import type { MethodDeclaration } from './contract.ts';
+import * as runEvents from './events/run.ts';
+import * as sessionEvents from './events/session.ts';
 import * as chat from './methods/chat.ts';
 import * as connection from './methods/connection.ts';
 import * as runs from './methods/runs.ts';
 import * as sessions from './methods/sessions.ts';
 import * as streams from './methods/streams.ts';
-import * as runEvents from './events/run.ts';
-import * as sessionEvents from './events/session.ts';
 
-type Exports = typeof connection & typeof chat & typeof sessions & typeof streams & typeof runs & typeof runEvents & typeof sessionEvents;
+type Exports = typeof connection &
+  typeof chat &
+  typeof sessions &
+  typeof streams &
+  typeof runs &
+  typeof runEvents &
+  typeof sessionEvents;
 type Declared<Kind> = Extract<Exports[keyof Exports], Kind>;
 type AnyMethod = { name: string; params: z.ZodType; result: z.ZodType; replay: string };
 type AnyEvent = { name: string; payload: z.ZodType; summary: string };
@@ -30,7 +36,12 @@ export type EventName = keyof Events;
 export type Payload<E extends EventName> = z.output<Events[E]['payload']>;
 
 const modules = [connection, streams, chat, sessions, runs, sessionEvents, runEvents];
-const declarations = modules.flatMap((module) => Object.values(module) as unknown[]);
+// Sorted, since test runners and bundlers do not list a module's exports in the order that Node does.
+const declarations = modules.flatMap((module) =>
+  Object.entries(module as Record<string, unknown>)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, value]) => value),
+);
 
 /** Every method of the contract, in the order of the reference page. */
 export const methods: Methods = byName(declarations.filter((value) => isDeclaration(value, 'params')));

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { events, methods } from './methods.ts';
 import type { EventDeclaration, MethodDeclaration } from './contract.ts';
+import { events, methods } from './methods.ts';
 
 /** The contract as one JSON document: draft-07 schemas of every method's params and result and every event's payload. */
 export function contractSchema(): Record<string, unknown> {
@@ -12,16 +12,34 @@ export function contractSchema(): Record<string, unknown> {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'Gateway protocol 4',
     methods: Object.fromEntries(
-      Object.values(methods as Record<string, MethodDeclaration>).map(({ name, summary, scope, replay, since, roles, params, result }) => [
-        name,
-        { summary, scope, replay, since, roles: roles ?? ['operator'], params: describe(params), result: describe(result) },
-      ]),
+      Object.values(methods as Record<string, MethodDeclaration>).map(
+        ({ name, summary, scope, replay, since, roles, params, result }) => [
+          name,
+          {
+            summary,
+            scope,
+            replay,
+            since,
+            roles: roles ?? ['operator'],
+            params: describe(params),
+            result: describe(result),
+          },
+        ],
+      ),
     ),
     events: Object.fromEntries(
-      Object.values(events as Record<string, EventDeclaration>).map(({ name, summary, since, streams, ephemeral, payload }) => [
-        name,
-        { summary, since, ...(streams ? { streams } : {}), ...(ephemeral ? { ephemeral } : {}), payload: describe(payload) },
-      ]),
+      Object.values(events as Record<string, EventDeclaration>).map(
+        ({ name, summary, since, streams, ephemeral, payload }) => [
+          name,
+          {
+            summary,
+            since,
+            ...(streams ? { streams } : {}),
+            ...(ephemeral ? { ephemeral } : {}),
+            payload: describe(payload),
+          },
+        ],
+      ),
     ),
   };
 }

@@ -1,6 +1,6 @@
+import { DeltaMismatchError } from './delta.ts';
 import type { AgentPayload, RunPartData } from './events/run.ts';
 import type { Approval, ContentBlock, Message, SessionEntry } from './events/session.ts';
-import { DeltaMismatchError } from './delta.ts';
 
 /** A part of an open run. */
 export type Part =
@@ -70,7 +70,7 @@ const keptTextUnits = 2_000;
 /** UTF-16 units of an open run's part that its state holds: its end; `start` says where that begins. */
 const keptPartUnits = 4_000;
 /** Parts of an open run that its state holds, and their UTF-16 units together: its newest. */
-const keptParts = 60;
+export const keptParts = 60;
 const keptRunUnits = 24_000;
 const keptToolUnits = 2_000;
 /** UTF-16 units of all kept messages together; the oldest go first. With the above, a state stays within 256 KiB. */
@@ -115,7 +115,12 @@ export function reduceSession(state: SessionState, { event, payload }: SessionEv
       };
     }
     case 'session.reset':
-      return { ...emptySession, entry: (payload as { entry: SessionEntry }).entry, inputs: state.inputs, runs: state.runs };
+      return {
+        ...emptySession,
+        entry: (payload as { entry: SessionEntry }).entry,
+        inputs: state.inputs,
+        runs: state.runs,
+      };
     default:
       return state;
   }
@@ -170,7 +175,9 @@ function stepRun(run: OpenRun, { stream, data }: AgentPayload): OpenRun {
       const { phase, decision, reason, ...asked } = data;
       if (phase === 'requested') return { ...run, parts: addPart(run.parts, { kind: 'approval', ...asked }) };
       const parts = run.parts.map((part) =>
-        part.kind === 'approval' && part.approvalId === data.approvalId ? { ...part, decision: decision ?? 'deny' } : part,
+        part.kind === 'approval' && part.approvalId === data.approvalId
+          ? { ...part, decision: decision ?? 'deny' }
+          : part,
       );
       return { ...run, parts };
     }
@@ -300,7 +307,9 @@ function cutMessage(message: Message): Message {
 function cutBlock(block: ContentBlock): ContentBlock {
   switch (block.type) {
     case 'text':
-      return block.text.length > keptTextUnits ? { ...block, text: block.text.slice(0, keptTextUnits), cut: true } : block;
+      return block.text.length > keptTextUnits
+        ? { ...block, text: block.text.slice(0, keptTextUnits), cut: true }
+        : block;
     case 'thinking':
       return block.thinking.length > keptTextUnits
         ? { ...block, thinking: block.thinking.slice(0, keptTextUnits), cut: true }

@@ -36,7 +36,9 @@ export class VirtualClock implements Clock {
     const untilMs = this.#elapsedMs + ms;
     await settle();
     for (;;) {
-      const due = this.#timers.filter((timer) => timer.atMs <= untilMs).sort((a, b) => a.atMs - b.atMs || a.id - b.id)[0];
+      const due = this.#timers
+        .filter((timer) => timer.atMs <= untilMs)
+        .sort((a, b) => a.atMs - b.atMs || a.id - b.id)[0];
       if (!due) break;
       this.#elapsedMs = Math.max(this.#elapsedMs, due.atMs);
       this.#timers = this.#timers.filter((timer) => timer !== due);

@@ -29,8 +29,7 @@ export interface Transport {
 export interface PortLike {
   postMessage(message: unknown): void;
   close(): void;
-  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void;
-  addEventListener(type: 'close', listener: () => void): void;
+  addEventListener(type: 'message' | 'close', listener: (event: object) => void): void;
   start?(): void;
 }
 
@@ -54,8 +53,9 @@ export function portTransport(port: PortLike): Transport {
     },
     open(handlers) {
       events = handlers;
-      port.addEventListener('message', ({ data }) => {
+      port.addEventListener('message', (event) => {
         if (isClosed) return;
+        const { data } = event as { data?: unknown };
         if (typeof data === 'string') handlers.message(data);
         else if (isCloseMessage(data)) end(data.close, data.reason);
       });
@@ -140,3 +140,6 @@ class MemoryEnd implements Transport {
     });
   }
 }
+
+// The one name of the runtime that this file uses; the package is compiled without DOM and Node types.
+declare function queueMicrotask(task: () => void): void;

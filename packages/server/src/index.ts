@@ -1,1 +1,20 @@
-export type * from './streams/event-store.ts';
+export type { SharedSecret } from './connection/credentials.ts';
+export type { ConnectionLimits } from './connection/limits.ts';
+export type { Identity, Peer } from './connection/peer.ts';
+export { AtRelease, type Call, implement, type MethodHandler, type MethodImplementation } from './dispatch/method.ts';
+export { createGateway, type Gateway, type GatewayOptions, type LocalIdentity } from './gateway.ts';
+export type { AgentOptions } from './runs/agents.ts';
+export type {
+  CommitBatch,
+  EventRecord,
+  EventStore,
+  LedgerRow,
+  ReadOptions,
+  StoreContents,
+  StoredDocument,
+  StoredMedia,
+  StoredState,
+  StreamHead,
+} from './streams/event-store.ts';
+export { memoryStore } from './streams/memory-store.ts';
+export type { RetentionOptions } from './streams/retention.ts';

@@ -1,1 +1,1 @@
-export { };
+export { storeConformance, type StoreConformanceCase } from './streams/store-conformance.ts';

@@ -1,1 +1,2 @@
-export {};
+export { type SqliteStoreOptions, sqliteStore } from './sqlite-store.ts';
+export type { UpkeepLimits } from './upkeep.ts';

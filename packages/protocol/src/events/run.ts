@@ -67,7 +67,9 @@ export const itemData = z.object({
   itemId: z.string().min(1).max(256).describe('The item, unique within its run.'),
   kind: z
     .enum(['step', 'notice', 'steered'])
-    .describe('step: a model step is finished; notice: words for the person; steered: a steering message was taken in.'),
+    .describe(
+      'step: a model step is finished; notice: words for the person; steered: a steering message was taken in.',
+    ),
   title: z.string().max(1024).optional().describe('With kind notice: the words.'),
   inputId: z.string().max(256).optional().describe('With kind steered: the runId of the message that was taken in.'),
 });
@@ -85,7 +87,11 @@ export const lifecycleData = z.object({
     .optional()
     .describe('With phase error: why.'),
   aborted: z.boolean().optional().describe('With a terminal phase: true when someone stopped it.'),
-  stopReason: z.string().max(256).optional().describe('With a terminal phase: the reason in the words of the model or of v4.'),
+  stopReason: z
+    .string()
+    .max(256)
+    .optional()
+    .describe('With a terminal phase: the reason in the words of the model or of v4.'),
   error: z.string().max(4096).optional().describe('With phase error: what happened and what to do, for a person.'),
   errorKind: z
     .enum(['refusal', 'timeout', 'rate_limit', 'context_length', 'unknown'])

@@ -17,7 +17,11 @@ export const contentBlock = z.discriminatedUnion('type', [
     cut: z.literal(true).optional().describe('Present when the text was cut; the whole is in media.'),
     media: mediaReference.optional().describe('The whole text, when it was cut and is kept.'),
   }),
-  z.object({ type: z.literal('thinking').describe('Thinking.'), thinking: z.string().describe('The text.'), cut: z.literal(true).optional().describe('Present when it was cut.') }),
+  z.object({
+    type: z.literal('thinking').describe('Thinking.'),
+    thinking: z.string().describe('The text.'),
+    cut: z.literal(true).optional().describe('Present when it was cut.'),
+  }),
   z.object({
     type: z.literal('toolCall').describe('A tool was called.'),
     id: z.string().describe('The toolCallId.'),
@@ -60,7 +64,10 @@ export const sessionEntry = z.object({
   label: z.string().optional().describe('The name that a person gave it.'),
   model: z.string().optional().describe('The model to use in place of the default.'),
   thinkingLevel: z.string().optional().describe('How much the model is asked to think.'),
-  queueMode: z.enum(['steer', 'followup', 'collect', 'interrupt']).optional().describe('What a message does that arrives during a run. Default followup.'),
+  queueMode: z
+    .enum(['steer', 'followup', 'collect', 'interrupt'])
+    .optional()
+    .describe('What a message does that arrives during a run. Default followup.'),
   archived: z.boolean().optional().describe('True when it was put away.'),
   pinned: z.boolean().optional().describe('True when it was pinned.'),
 });
@@ -109,7 +116,9 @@ export const sessionInputEvent = defineEvent({
     sessionKey: key,
     sessionId,
     runId: z.string().describe('The runId that the message has as a run of its own.'),
-    phase: z.enum(['queued', 'taken', 'dropped']).describe('taken: it is in the transcript now; dropped: the session was reset first.'),
+    phase: z
+      .enum(['queued', 'taken', 'dropped'])
+      .describe('taken: it is in the transcript now; dropped: the session was reset first.'),
     mode: z.enum(['steer', 'followup', 'collect', 'interrupt']).optional().describe('With phase queued: how it waits.'),
     message: message.optional().describe('With phase queued: the message.'),
     into: z.string().optional().describe('With phase taken: the run that it became part of, when not its own.'),

@@ -5,7 +5,11 @@ import { position } from './streams.ts';
 
 const sessionKey = z.string().min(1).max(512).describe('The session; `main` is the default one.');
 const agentId = z.string().min(1).max(256).optional().describe('The agent, when the key does not name it.');
-const idempotencyKey = z.string().min(1).max(256).describe('The key of this request; becomes the runId. Sent again, it executes once.');
+const idempotencyKey = z
+  .string()
+  .min(1)
+  .max(256)
+  .describe('The key of this request; becomes the runId. Sent again, it executes once.');
 
 const attachment = z.looseObject({
   type: z.string().optional().describe('image, audio, video or file.'),
@@ -29,11 +33,16 @@ export const chatSendMethod = defineMethod({
     sessionId: z.string().min(1).optional().describe('Refused when the session is another one by now.'),
     message: z.string().describe('The text.'),
     thinking: z.string().optional().describe('How much the model is asked to think.'),
-    queueMode: queueMode.optional().describe('What happens when a run is in progress. Default: of the session, else followup.'),
+    queueMode: queueMode
+      .optional()
+      .describe('What happens when a run is in progress. Default: of the session, else followup.'),
     deliver: z.boolean().optional().describe('Accepted for v4; channels decide.'),
     attachments: z.array(attachment).max(32).optional().describe('Files that belong to the message.'),
     timeoutMs: z.int().min(0).optional().describe('Accepted for v4; a run has no deadline of its own.'),
-    fastMode: z.union([z.boolean(), z.literal('auto')]).optional().describe('Accepted for v4.'),
+    fastMode: z
+      .union([z.boolean(), z.literal('auto')])
+      .optional()
+      .describe('Accepted for v4.'),
     fastAutoOnSeconds: z.int().optional().describe('Accepted for v4.'),
     intent: z.unknown().optional().describe('Accepted for v4.'),
     originatingChannel: z.string().optional().describe('Accepted for v4.'),
@@ -53,7 +62,9 @@ export const chatSendMethod = defineMethod({
   }),
   result: z.looseObject({
     runId: z.string().describe('The run; equals the idempotencyKey.'),
-    status: z.enum(['started', 'in_flight', 'ok', 'error', 'timeout']).describe('In v4 words; started is the first answer.'),
+    status: z
+      .enum(['started', 'in_flight', 'ok', 'error', 'timeout'])
+      .describe('In v4 words; started is the first answer.'),
     replayed: z.literal(true).optional().describe('Present when the request had been executed before (S18).'),
   }),
 });
@@ -82,7 +93,11 @@ const historyParams = {
   sessionKey,
   agentId,
   limit: z.int().min(1).max(1000).optional().describe('Messages at most. Default 200; fewer come when they are large.'),
-  offset: z.int().min(0).optional().describe('Messages to leave out, from the newest. Default 0; `nextOffset` of an answer goes on.'),
+  offset: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('Messages to leave out, from the newest. Default 0; `nextOffset` of an answer goes on.'),
   maxChars: z.int().min(1).max(500_000).optional().describe('Characters of one text at most. Default 192 KiB.'),
   cursor: z.string().max(1024).optional().describe('A deltaCursor of an earlier answer: only what came since.'),
   pendingBefore: z.int().optional().describe('Accepted for v4.'),
@@ -108,7 +123,10 @@ const historyResult = z.looseObject({
     })
     .optional()
     .describe('The run in progress.'),
-  position: position.extend({ stream: z.string().describe('The stream.') }).optional().describe('For connections with streams: where to subscribe from (S11).'),
+  position: position
+    .extend({ stream: z.string().describe('The stream.') })
+    .optional()
+    .describe('For connections with streams: where to subscribe from (S11).'),
 });
 
 export const chatHistoryMethod = defineMethod({

@@ -83,7 +83,11 @@ export const connectParams = z.looseObject({
       token: z.string().max(4096).optional().describe('The shared token, or a device or role token.'),
       password: z.string().max(4096).optional().describe('The shared password.'),
       deviceToken: z.string().max(4096).optional().describe('A token that an earlier hello-ok gave.'),
-      bootstrapToken: z.string().max(4096).optional().describe('A one-use code, as in the link that `npm start` prints.'),
+      bootstrapToken: z
+        .string()
+        .max(4096)
+        .optional()
+        .describe('A one-use code, as in the link that `npm start` prints.'),
     })
     .optional()
     .describe('The credentials.'),
@@ -238,14 +242,19 @@ export const configGetMethod = defineMethod({
 
 export const tokensCreateMethod = defineMethod({
   name: 'tokens.create',
-  summary: 'Makes a token for a role and id, for an agent or channel in a process of its own. Shown once, stored hashed.',
+  summary:
+    'Makes a token for a role and id, for an agent or channel in a process of its own. Shown once, stored hashed.',
   since: '0.1',
   scope: 'operator.admin',
   replay: 'never',
   params: z.strictObject({
     role: z.enum(['agent', 'operator']).describe('What its bearer may be.'),
     id: z.string().min(1).max(256).describe('The agent, or a name for an operator token.'),
-    scopes: z.array(z.string().max(128)).max(16).optional().describe('For an operator: what it may do. Default operator.read.'),
+    scopes: z
+      .array(z.string().max(128))
+      .max(16)
+      .optional()
+      .describe('For an operator: what it may do. Default operator.read.'),
   }),
   result: z.object({
     token: z.string().describe('The token.'),
@@ -299,6 +308,9 @@ export const shutdownEvent = defineEvent({
   payload: z.object({
     reason: z.string().min(1).describe('Why.'),
     restartExpectedMs: z.int().optional().describe('When it is expected back, from now. Absent when it is not.'),
-    spreadMs: z.int().optional().describe('For connections with streams: come back that much later at most, at random.'),
+    spreadMs: z
+      .int()
+      .optional()
+      .describe('For connections with streams: come back that much later at most, at random.'),
   }),
 });

@@ -14,10 +14,20 @@ export const agentAttachMethod = defineMethod({
   replay: 'safe',
   roles: ['agent'],
   params: z.strictObject({
-    instance: z.string().min(8).max(128).describe('Random per agent process; the same one on a new socket replaces the old one.'),
+    instance: z
+      .string()
+      .min(8)
+      .max(128)
+      .describe('Random per agent process; the same one on a new socket replaces the old one.'),
     resumable: z.boolean().describe('Whether a run that another instance began can be continued (S21).'),
     models: z
-      .array(z.strictObject({ id: z.string().max(256).describe('The model.'), name: z.string().max(256).describe('Its name.'), provider: z.string().max(256).describe('Who serves it.') }))
+      .array(
+        z.strictObject({
+          id: z.string().max(256).describe('The model.'),
+          name: z.string().max(256).describe('Its name.'),
+          provider: z.string().max(256).describe('Who serves it.'),
+        }),
+      )
       .max(256)
       .optional()
       .describe('The models that it can use, for models.list.'),
@@ -46,16 +56,24 @@ export const runStartMethod = defineMethod({
     messages: z.array(message).describe('The conversation up to this run, oldest first, ≤160 KiB.'),
     hasMore: z.boolean().describe('True when older messages exist; run.messages gives them.'),
     journal: z.array(runPart).describe('What earlier attempts emitted: deltas joined per part. Empty at first.'),
-    steers: z.array(z.object({ inputId: z.string().describe('The message.'), text: z.string().describe('Its text.') })).describe('Messages that were not taken in yet.'),
+    steers: z
+      .array(z.object({ inputId: z.string().describe('The message.'), text: z.string().describe('Its text.') }))
+      .describe('Messages that were not taken in yet.'),
     approvals: z
-      .array(z.object({ approvalId: z.string().describe('The approval.'), decision: z.enum(['allow', 'deny']).describe('The answer.') }))
+      .array(
+        z.object({
+          approvalId: z.string().describe('The approval.'),
+          decision: z.enum(['allow', 'deny']).describe('The answer.'),
+        }),
+      )
       .describe('Answers to approvals of this run.'),
   }),
 });
 
 export const runMessagesMethod = defineMethod({
   name: 'run.messages',
-  summary: 'Older messages of the conversation of a claimed run, or the start of a journal that is too long for run.start.',
+  summary:
+    'Older messages of the conversation of a claimed run, or the start of a journal that is too long for run.start.',
   since: '0.1',
   scope: 'agent',
   replay: 'safe',

@@ -4,7 +4,12 @@ import { queueMode, sessionRow } from './chat.ts';
 import { position } from './streams.ts';
 
 const key = z.string().min(1).max(512).describe('The session.');
-const idempotencyKey = z.string().min(1).max(256).optional().describe('The key of this request; sent only to a gateway with streams (S17).');
+const idempotencyKey = z
+  .string()
+  .min(1)
+  .max(256)
+  .optional()
+  .describe('The key of this request; sent only to a gateway with streams (S17).');
 const changed = z.looseObject({
   ok: z.literal(true).describe('Always true.'),
   key: z.string().describe('The canonical key.'),
@@ -30,7 +35,12 @@ export const sessionsListMethod = defineMethod({
   scope: 'operator.read',
   replay: 'safe',
   params: z.looseObject({
-    limit: z.int().min(1).max(1000).optional().describe('Sessions at most. Default 100; fewer come when they are large.'),
+    limit: z
+      .int()
+      .min(1)
+      .max(1000)
+      .optional()
+      .describe('Sessions at most. Default 100; fewer come when they are large.'),
     offset: z.int().min(0).optional().describe('Sessions to leave out, from the newest. Default 0.'),
     search: z.string().max(512).optional().describe('Only those whose key or label has this.'),
     agentId: z.string().max(256).optional().describe('Only those of this agent.'),
@@ -46,7 +56,10 @@ export const sessionsListMethod = defineMethod({
     nextOffset: z.int().nullable().optional().describe('Where to go on.'),
     defaults: z.looseObject({}).describe('What holds where a session says nothing.'),
     sessions: z.array(sessionRow).describe('The sessions.'),
-    position: position.extend({ stream: z.string().describe('The stream.') }).optional().describe('For connections with streams: where to subscribe `system` from (S11).'),
+    position: position
+      .extend({ stream: z.string().describe('The stream.') })
+      .optional()
+      .describe('For connections with streams: where to subscribe `system` from (S11).'),
   }),
 });
 
@@ -91,7 +104,11 @@ export const sessionsResetMethod = defineMethod({
   since: 'v4',
   scope: 'operator.admin',
   replay: 'keyed',
-  params: z.strictObject({ key, reason: z.enum(['new', 'reset']).optional().describe('Accepted for v4.'), idempotencyKey }),
+  params: z.strictObject({
+    key,
+    reason: z.enum(['new', 'reset']).optional().describe('Accepted for v4.'),
+    idempotencyKey,
+  }),
   result: changed,
 });
 
@@ -101,7 +118,11 @@ export const sessionsDeleteMethod = defineMethod({
   since: 'v4',
   scope: 'operator.admin',
   replay: 'keyed',
-  params: z.strictObject({ key, deleteTranscript: z.boolean().optional().describe('Accepted for v4; always true.'), idempotencyKey }),
+  params: z.strictObject({
+    key,
+    deleteTranscript: z.boolean().optional().describe('Accepted for v4; always true.'),
+    idempotencyKey,
+  }),
   result: z.looseObject({
     ok: z.literal(true).describe('Always true.'),
     key: z.string().describe('The canonical key.'),

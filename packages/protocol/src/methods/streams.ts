@@ -85,6 +85,9 @@ export const streamResetEvent = defineEvent({
     epoch: z.string().describe('The epoch to go on with.'),
     offset: z.int().describe('The state includes the events up to this one.'),
     reason: resetReason.describe('Why.'),
-    state: z.unknown().optional().describe('What reduce() gives up to that offset; absent when the subscription ended.'),
+    state: z
+      .unknown()
+      .optional()
+      .describe('What reduce() gives up to that offset; absent when the subscription ended.'),
   }),
 });

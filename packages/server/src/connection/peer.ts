@@ -26,6 +26,8 @@ export interface Peer {
   /** Whether both sides know `streams` (S4). Without it the connection gets v4 projections. */
   readonly hasStreams: boolean;
   readonly isOpen: boolean;
+  /** The address of the other end; absent for local peers. */
+  readonly remoteAddress?: string;
   readonly queuedBytes: number;
   /** Sends a frame that is the same for everyone. */
   send(frame: EncodedFrame): void;

@@ -55,6 +55,11 @@ export class Committer {
     return this.#current.batch;
   }
 
+  /** Whether `batch` is still open for changes. */
+  isCurrent(batch: CommitBatch): boolean {
+    return this.#current.batch === batch;
+  }
+
   /** Runs `task` when this tick's batch is committed, before anything that waits by `release`. */
   onApplied(task: () => void): void {
     this.#current.applied.push(task);

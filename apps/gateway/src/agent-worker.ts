@@ -1,0 +1,96 @@
+import { extname } from 'node:path';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { type Clock, portTransport, type Transport } from '@openclaw/protocol/wire';
+import type { AgentChoice } from './agent-choice.ts';
+
+/** What an {@link AgentWorker} needs of the program around it. */
+export interface AgentWorkerOptions {
+  /** What runs in the worker. */
+  choice: AgentChoice;
+  /** Gives the transport of a new worker to the gateway. */
+  accept: (transport: Transport) => void;
+  /** A line for the person who runs the gateway. */
+  log: (line: string) => void;
+  clock: Clock;
+  /** The worker's own script. Default: `agent-main` beside this file. */
+  script?: URL;
+}
+
+/** A worker that lives this long was well; the next restart is quick again. */
+const wellAfterMs = 30_000;
+const firstDelayMs = 250;
+const longestDelayMs = 15_000;
+
+/**
+ * Keeps an agent at work in a worker thread: starts it, and starts it again with backoff when it dies. A worker that the
+ * gateway cuts off, as it does with one that emits without waiting (S28), is terminated, since it can't be talked to any more.
+ */
+export class AgentWorker {
+  readonly #options: AgentWorkerOptions;
+  #worker: Worker | undefined;
+  #attempt = 0;
+  #cancelRestart: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(options: AgentWorkerOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the first worker. */
+  start(): void {
+    const { choice, accept, log, clock } = this.#options;
+    const script = this.#options.script ?? new URL(`./agent-main${extname(import.meta.url)}`, import.meta.url);
+    const { port1, port2 } = new MessageChannel();
+    const worker = new Worker(script, { workerData: { choice, port: port2 }, transferList: [port2], name: 'agent' });
+    const startedAtMs = clock.elapsed();
+    let reason = 'it ended';
+    this.#worker = worker;
+    worker.on('error', (error: unknown) => {
+      reason = error instanceof Error ? error.message : String(error);
+    });
+    worker.on('exit', () => {
+      port1.close();
+      if (this.#worker === worker) this.#worker = undefined;
+      if (this.#isStopped) return;
+      if (clock.elapsed() - startedAtMs >= wellAfterMs) this.#attempt = 0;
+      const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** this.#attempt++);
+      log(
+        `The agent stopped (${reason}); it starts again in ${delayMs / 1000} s. Its open runs go on then, if it can continue them.`,
+      );
+      this.#cancelRestart = clock.schedule(() => this.start(), delayMs);
+    });
+    accept(
+      tellingClose(portTransport(port1), (why) => {
+        reason = `the gateway cut it off: ${why}`;
+        void worker.terminate();
+      }),
+    );
+  }
+
+  /** No worker is started any more; the one at work is left to what its gateway does. */
+  cease(): void {
+    this.#isStopped = true;
+    this.#cancelRestart?.();
+  }
+
+  /** Ends the worker for good; resolves when it is gone. */
+  async stop(): Promise<void> {
+    this.cease();
+    await this.#worker?.terminate();
+  }
+}
+
+/** A transport that tells when its owner, here the gateway, closes it. */
+function tellingClose(transport: Transport, onClose: (reason: string) => void): Transport {
+  return {
+    get queuedBytes() {
+      return transport.queuedBytes;
+    },
+    send: (text) => transport.send(text),
+    open: (events) => transport.open(events),
+    close(code, reason) {
+      transport.close(code, reason);
+      onClose(reason);
+    },
+  };
+}

@@ -1,0 +1,202 @@
+import { type EventFrame, GatewayError, type ResponseFrame, systemClock } from '@openclaw/protocol/wire';
+import type { HelloOk } from '@openclaw/protocol';
+import { EventEmitter } from 'eventemitter3';
+import type { ConnectOptions } from './connect-options.ts';
+import { asGatewayError, Connection, hasStreams } from './connection.ts';
+import { type Dialer, webSocketDialer } from './dialer.ts';
+import { EventReader } from './event-reader.ts';
+import type { Gateway, GatewayEvents, Session } from './gateway.ts';
+import { Handshake } from './handshake.ts';
+import { defaultLimits, type Limits } from './limits.ts';
+import type { RequestFunction, RequestOptions } from './request.ts';
+import { RequestQueue } from './request-queue.ts';
+import { GatewaySession } from './session.ts';
+import type { StreamReader } from './stream-events.ts';
+import { Subscriptions } from './subscriptions.ts';
+import { pageScope } from './wake.ts';
+
+/**
+ * Connects to a gateway and stays connected until `close()`: dials by itself, in a later turn, so that listeners can be
+ * set first, and again after every loss. Everything may be called at once; what needs a connection waits for it.
+ *
+ * Throws `INVALID_REQUEST` when neither a proper `url` nor a `dialer` is given, and `UNSUPPORTED` for `headers` in a browser.
+ *
+ * ```ts
+ * const gateway = connect({ url: 'ws://127.0.0.1:18789', token });
+ * for await (const part of gateway.session('main').send('Plan my week')) {
+ *   if (part.type === 'text') process.stdout.write(part.delta);
+ * }
+ * gateway.close();
+ * ```
+ */
+export function connect(options: ConnectOptions): Gateway {
+  return new ConnectedGateway(options);
+}
+
+class ConnectedGateway implements Gateway {
+  hello: HelloOk | undefined;
+  readonly request: RequestFunction;
+  #emitter = new EventEmitter();
+  #connection: Connection;
+  #queue: RequestQueue;
+  #subscriptions: Subscriptions;
+  #limits: Limits;
+  #prepare: ConnectOptions['prepare'];
+  #handshake: Handshake;
+  #sessions = new Map<string, GatewaySession>();
+  /** The hello of the current connection. */
+  #current: HelloOk | undefined;
+
+  constructor(options: ConnectOptions) {
+    const { clock = systemClock(), random = Math.random, methods = {}, queueStore: store, page = pageScope() } = options;
+    const dialer = dialerOf(options);
+    this.#limits = { ...defaultLimits, ...options.limits };
+    const limits = this.#limits;
+    this.#prepare = options.prepare;
+    this.#handshake = new Handshake(options, clock);
+    const handshake = this.#handshake;
+    this.#queue = new RequestQueue({
+      clock,
+      random,
+      limits,
+      methods,
+      store,
+      send: (text) => this.#connection.send(text),
+      restored: (outcome) => this.#emit('restored', outcome),
+    });
+    this.#subscriptions = new Subscriptions({
+      clock,
+      lingerMs: limits.lingerMs,
+      call: (method, params) => this.#queue.add(method, params, {}, true),
+    });
+    this.#connection = new Connection(
+      { clock, random, dialer, handshake, limits, page },
+      {
+        state: (change) => this.#emit('state', change),
+        hello: (hello) => void this.#admitted(hello),
+        frame: (frame, units) => this.#frame(frame, units),
+        lost: () => this.#lost(),
+        ended: (error) => this.#ended(error),
+      },
+    );
+    this.request = ((method: string, params?: unknown, requestOptions?: RequestOptions) => {
+      // What is to be heard is asked for before what causes it.
+      this.#subscriptions.flush();
+      return this.#queue.add(method, params, requestOptions);
+    }) as RequestFunction;
+    queueMicrotask(() => {
+      void this.#queue.load();
+      this.#connection.start();
+    });
+  }
+
+  get state() {
+    return this.#connection.phase;
+  }
+
+  session(key: string): Session {
+    let session = this.#sessions.get(key);
+    if (!session) {
+      session = new GatewaySession(
+        {
+          subscriptions: this.#subscriptions,
+          request: this.request,
+          limits: this.#limits,
+          cancelUnsent: (id) => this.#queue.cancelUnsent(id),
+          isPlain: () => this.#current !== undefined && !hasStreams(this.#current),
+        },
+        key,
+      );
+      this.#sessions.set(key, session);
+    }
+    return session;
+  }
+
+  stream(name: string): StreamReader {
+    return { name, events: (options) => new EventReader(this.#subscriptions, name, this.#limits, options) };
+  }
+
+  on<E extends keyof GatewayEvents>(event: E, listener: (value: GatewayEvents[E]) => void): () => void {
+    this.#emitter.on(event, listener);
+    return () => this.off(event, listener);
+  }
+
+  off<E extends keyof GatewayEvents>(event: E, listener: (value: GatewayEvents[E]) => void): void {
+    this.#emitter.off(event, listener);
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  async #admitted(hello: HelloOk): Promise<void> {
+    this.hello = hello;
+    this.#current = hello;
+    const credentials = this.#handshake.granted(hello);
+    if (credentials) this.#emit('credentials', credentials);
+    this.#queue.connected({ hasStreams: hasStreams(hello), maxPayloadBytes: hello.policy.maxPayload, isReady: !this.#prepare });
+    if (this.#prepare) {
+      const request = ((method: string, params?: unknown) => this.#queue.add(method, params, {}, true)) as RequestFunction;
+      try {
+        await this.#prepare(hello, request);
+      } catch (error) {
+        if (this.#current === hello) this.#refused(asGatewayError(error));
+        return;
+      }
+      if (this.#current !== hello) return;
+      this.#queue.ready();
+    }
+    const subscribed = this.#subscriptions.connected(hello);
+    this.#queue.flush();
+    await subscribed;
+    if (this.#current === hello) this.#connection.resumed();
+  }
+
+  #refused(error: GatewayError): void {
+    if (error.retryable) this.#connection.drop(error.message, error.retryAfterMs);
+    else this.#connection.fail(error);
+  }
+
+  #frame(frame: ResponseFrame | EventFrame, units: number): void {
+    if (frame.type === 'res') {
+      this.#queue.answer(frame);
+      return;
+    }
+    const isStream = this.#subscriptions.event(frame, units);
+    if (isStream && frame.stream !== undefined) return;
+    if (frame.event.startsWith('stream.')) return;
+    const { event, payload, stateVersion } = frame;
+    this.#emit('event', { event, payload, ...(stateVersion ? { stateVersion } : {}) });
+  }
+
+  #lost(): void {
+    this.#current = undefined;
+    this.#subscriptions.disconnected();
+    this.#queue.disconnected();
+  }
+
+  #ended(error: GatewayError): void {
+    this.#current = undefined;
+    this.#subscriptions.end(error);
+    this.#queue.end(error);
+  }
+
+  /** A listener that throws must not break what called it; its error surfaces as any uncaught one. */
+  #emit<E extends keyof GatewayEvents>(event: E, value: GatewayEvents[E]): void {
+    for (const listener of this.#emitter.listeners(event)) {
+      try {
+        listener(value);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}
+
+function dialerOf({ url, dialer, headers }: ConnectOptions): Dialer {
+  if (dialer) return dialer;
+  if (url === undefined) throw new GatewayError('INVALID_REQUEST', 'connect() needs a `url` or a `dialer`; both are missing.');
+  return webSocketDialer(url, headers);
+}

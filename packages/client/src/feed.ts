@@ -1,0 +1,185 @@
+import type { GatewayError, Position, ResetReason, StreamEventFrame, StreamState } from '@openclaw/protocol/wire';
+import { applyFrame, type Bookmark, cursorOfState } from './cursor.ts';
+
+/** A snapshot as `stream.reset` carries it. */
+export interface ResetPayload extends Position {
+  stream: string;
+  reason: ResetReason;
+  state?: StreamState;
+}
+
+/** One reader of a stream. Its cursor is its own: readers of one stream may stand at different places. */
+export interface FeedReader {
+  /** The last event applied; undefined until a snapshot, or the feed's own place, gives it one. */
+  cursor: Bookmark | undefined;
+  /** Without a cursor: true to begin with a snapshot, false to begin wherever the feed is. */
+  readonly needsState: boolean;
+  /** One event, applied; `cursor` is already behind it. */
+  event(frame: StreamEventFrame, units: number): void;
+  /** Continuity broke, or the first snapshot came; `cursor` is already at it. */
+  reset(reset: ResetPayload): void;
+  /** All that the stream held is told; what follows is live. */
+  live?(): void;
+  /** Nothing follows: the stream is gone, or may not be read. */
+  ended(why: 'deleted' | 'scope_lost' | GatewayError): void;
+}
+
+/** What was asked of the gateway; `after` undefined asks for a snapshot. */
+export interface Ask {
+  after: Bookmark | undefined;
+}
+
+/**
+ * One stream on one connection: a single cursor at the gateway feeds any number of readers. Whoever stands behind it makes
+ * it go back; the others ignore what they have (S12). Every method returns true when the stream has to be asked for again.
+ */
+export class Feed {
+  readonly name: string;
+  /** The gateway's name for it. */
+  canonical: string;
+  readonly readers = new Set<FeedReader>();
+  /** Set while the answer to `streams.subscribe` is awaited. */
+  asked: Ask | undefined;
+  /** Set between an answer that promises a snapshot and that snapshot. */
+  #expected: Ask | undefined;
+  isSubscribed = false;
+  cancelLinger: (() => void) | undefined;
+  /** As far as this feed itself has seen the stream. */
+  #head: Bookmark | undefined;
+  /** Where each reader last found a gap: a second one at the same place is answered with a snapshot. */
+  #gaps = new WeakMap<FeedReader, string>();
+
+  constructor(name: string, canonical: string) {
+    this.name = name;
+    this.canonical = canonical;
+  }
+
+  /** Takes a reader in. */
+  admit(reader: FeedReader): boolean {
+    this.readers.add(reader);
+    const head = this.#head;
+    // The answer that is on its way shows whether it serves this reader too.
+    if (this.asked || this.#expected) return false;
+    if (!this.isSubscribed || !head) return true;
+    if (!reader.cursor) {
+      if (reader.needsState) return true;
+      reader.cursor = { ...head, open: {} };
+      return false;
+    }
+    return reader.cursor.epoch !== head.epoch || reader.cursor.offset < head.offset;
+  }
+
+  /** From where to ask, so that nobody misses anything. */
+  oldest(): Bookmark | undefined {
+    let oldest: Bookmark | undefined;
+    for (const { cursor } of this.readers) {
+      if (!cursor) return undefined;
+      // Another epoch than the feed's is settled by a snapshot of its own.
+      if (this.#head && cursor.epoch !== this.#head.epoch) return cursor;
+      if (!oldest || cursor.offset < oldest.offset) oldest = cursor;
+    }
+    return oldest;
+  }
+
+  /** The connection is gone; the readers keep their places. */
+  disconnected(): void {
+    this.asked = undefined;
+    this.#expected = undefined;
+    this.isSubscribed = false;
+  }
+
+  resumed(ask: Ask, epoch: string): boolean {
+    this.asked = undefined;
+    this.#expected = undefined;
+    this.isSubscribed = true;
+    const offset = ask.after?.offset ?? 0;
+    if (this.#head?.epoch !== epoch) this.#head = { stream: this.canonical, epoch, offset, open: {} };
+    for (const reader of this.readers) {
+      if (!reader.cursor && !reader.needsState) reader.cursor = { ...this.#head, open: {} };
+    }
+    return [...this.readers].some(({ cursor }) => cursor?.epoch !== epoch || cursor.offset < offset);
+  }
+
+  promisedState(ask: Ask): void {
+    this.asked = undefined;
+    this.#expected = ask;
+    this.isSubscribed = true;
+  }
+
+  event(frame: StreamEventFrame, units: number): boolean {
+    this.#follow(frame);
+    let mustAsk = false;
+    for (const reader of [...this.readers]) {
+      if (!reader.cursor || !this.readers.has(reader)) continue;
+      const applied = applyFrame(reader.cursor, frame);
+      if (applied.verdict === 'applied') {
+        reader.cursor = applied.cursor;
+        reader.event(applied.frame, units);
+      } else if (applied.verdict === 'gap' && this.#missed(reader)) mustAsk = true;
+    }
+    return mustAsk;
+  }
+
+  reset(reset: ResetPayload): boolean {
+    const { reason, epoch, offset, state } = reset;
+    const expected = this.#expected;
+    this.#expected = undefined;
+    const cursor = cursorOfState(this.canonical, reset, state);
+    if (this.#head?.epoch !== epoch || this.#head.offset < offset || !expected) this.#head = { ...cursor, open: {} };
+    let mustAsk = false;
+    for (const reader of [...this.readers]) {
+      const at = reader.cursor;
+      if (at && at.epoch === epoch && !concerns(expected, at, reason)) {
+        // Someone else asked: who is behind asks from its own place.
+        if (at.offset < offset) mustAsk = true;
+        continue;
+      }
+      reader.cursor = cursor;
+      reader.reset(reset);
+    }
+    return mustAsk;
+  }
+
+  live({ epoch, offset }: Position): boolean {
+    let mustAsk = false;
+    for (const reader of [...this.readers]) {
+      if (reader.cursor?.epoch !== epoch) continue;
+      if (reader.cursor.offset >= offset) reader.live?.();
+      else if (this.#missed(reader)) mustAsk = true;
+    }
+    return mustAsk;
+  }
+
+  /** Tells every reader that nothing follows, and lets go of them. */
+  end(why: 'deleted' | 'scope_lost' | GatewayError): void {
+    this.isSubscribed = false;
+    this.#head = undefined;
+    this.cancelLinger?.();
+    const readers = [...this.readers];
+    this.readers.clear();
+    for (const reader of readers) reader.ended(why);
+  }
+
+  #follow(frame: StreamEventFrame): void {
+    const { offset, from = offset } = frame;
+    if (!this.#head || offset <= this.#head.offset) return;
+    // A feed that lost its own place says so by having none: the next reader asks.
+    this.#head = from > this.#head.offset + 1 ? undefined : { ...this.#head, offset };
+  }
+
+  /** A gap: true when nothing that is on its way will fill it. */
+  #missed(reader: FeedReader): boolean {
+    if (this.asked || this.#expected || !reader.cursor) return false;
+    const place = `${reader.cursor.epoch} ${reader.cursor.offset}`;
+    if (this.#gaps.get(reader) === place) reader.cursor = undefined;
+    this.#gaps.set(reader, place);
+    return true;
+  }
+}
+
+/** Whether a snapshot in the reader's own epoch is meant for it. */
+function concerns(expected: Ask | undefined, at: Bookmark, reason: ResetReason): boolean {
+  // Unasked, the gateway replaces what every reader has; only a fresh subscription under another name does not.
+  if (!expected) return reason !== 'no_position';
+  return expected.after?.epoch === at.epoch && expected.after.offset === at.offset;
+}

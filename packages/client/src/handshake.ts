@@ -1,0 +1,104 @@
+import { type Clock, type ConnectParams, type GatewayError, protocolVersion, streamsCapability } from '@openclaw/protocol/wire';
+import type { HelloOk } from '@openclaw/protocol';
+import type { ConnectOptions, Credential } from './connect-options.ts';
+import { devicePayload } from './device.ts';
+import type { IssuedCredentials } from './gateway.ts';
+
+const clientVersion = '0.1.0';
+const defaultScopes = ['operator.read', 'operator.write', 'operator.approvals'];
+/** Waiting for a person, or for a limit to pass: asking more often would not help. */
+const patientMs = 5_000;
+
+/** What to do about a refused `connect`. */
+export type Refusal = { action: 'retry'; retryAfterMs?: number | undefined; minMs?: number } | { action: 'fail' };
+
+type Identity = Pick<
+  ConnectOptions,
+  'token' | 'password' | 'deviceToken' | 'bootstrapToken' | 'device' | 'client' | 'role' | 'scopes' | 'caps' | 'params'
+>;
+
+/** Who the client is, what it knows to prove that, and what it learns from the gateway's answers. */
+export class Handshake {
+  #options: Identity;
+  #clock: Clock;
+  #deviceToken: string | undefined;
+  #bootstrapToken: string | undefined;
+
+  constructor(options: Identity, clock: Clock) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#deviceToken = options.deviceToken;
+    this.#bootstrapToken = options.bootstrapToken;
+  }
+
+  /** The `connect` params that answer a challenge. Rejects when a credential or signature can't be had. */
+  async params(challenge: { nonce?: string; ts?: number }): Promise<ConnectParams> {
+    const { client, role = 'operator', caps = [], device, params } = this.#options;
+    const [token, password] = await Promise.all([read(this.#options.token), read(this.#options.password)]);
+    const auth = {
+      ...(token === undefined ? {} : { token }),
+      ...(password === undefined ? {} : { password }),
+      ...(this.#deviceToken === undefined ? {} : { deviceToken: this.#deviceToken }),
+      ...(this.#bootstrapToken === undefined || this.#deviceToken !== undefined
+        ? {}
+        : { bootstrapToken: this.#bootstrapToken }),
+    };
+    const connect: ConnectParams = {
+      ...params,
+      minProtocol: protocolVersion,
+      maxProtocol: protocolVersion,
+      client: { id: 'gateway-client', mode: 'backend', version: clientVersion, platform: platform(), ...client },
+      caps: [...new Set([streamsCapability, 'tool-events', ...caps])],
+      role,
+      scopes: [...(this.#options.scopes ?? (role === 'operator' ? defaultScopes : []))],
+      ...(Object.keys(auth).length === 0 ? {} : { auth }),
+    };
+    if (!device) return connect;
+    const signedAt = challenge.ts ?? this.#clock.now();
+    const nonce = challenge.nonce ?? '';
+    const signature = await device.sign(devicePayload(device.id, connect, signedAt, nonce));
+    return { ...connect, device: { id: device.id, publicKey: device.publicKey, signature, signedAt, nonce } };
+  }
+
+  /** Takes note of what was granted; a device token takes the place of a one-use code. */
+  granted({ auth }: HelloOk): IssuedCredentials | undefined {
+    if (auth.deviceToken === undefined) return undefined;
+    this.#bootstrapToken = undefined;
+    // A shared token stays what it is: a device token would only be in its way.
+    if (this.#options.token === undefined && this.#options.password === undefined) this.#deviceToken = auth.deviceToken;
+    const { deviceToken, role, scopes, issuedAtMs } = auth;
+    return { deviceToken, role, scopes, ...(issuedAtMs === undefined ? {} : { issuedAtMs }) };
+  }
+
+  /** Decides by the details of the error whether trying again can help. */
+  refused(error: GatewayError): Refusal {
+    const { retryAfterMs } = error;
+    switch (error.details?.code) {
+      case 'AUTH_DEVICE_TOKEN_MISMATCH':
+        if (this.#deviceToken === undefined || !this.#hasOther()) return { action: 'fail' };
+        this.#deviceToken = undefined;
+        return { action: 'retry' };
+      case 'AUTH_RATE_LIMITED':
+      case 'PAIRING_REQUIRED':
+      case 'DEVICE_AUTH_SIGNATURE_EXPIRED':
+      case 'DEVICE_AUTH_NONCE_MISMATCH':
+        return { action: 'retry', retryAfterMs, minMs: patientMs };
+    }
+    const isPassing = error.retryable || retryAfterMs !== undefined || error.code === 'UNAVAILABLE';
+    return isPassing ? { action: 'retry', retryAfterMs } : { action: 'fail' };
+  }
+
+  #hasOther(): boolean {
+    const { token, password } = this.#options;
+    return token !== undefined || password !== undefined || this.#bootstrapToken !== undefined;
+  }
+}
+
+async function read(credential: Credential | undefined): Promise<string | undefined> {
+  return typeof credential === 'function' ? credential() : credential;
+}
+
+function platform(): string {
+  const scope = globalThis as { process?: { platform?: string }; navigator?: { platform?: string } };
+  return scope.process?.platform || scope.navigator?.platform || 'unknown';
+}

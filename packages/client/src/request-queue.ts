@@ -1,0 +1,369 @@
+import { methodTable, type Clock, GatewayError, randomId, type ResponseFrame } from '@openclaw/protocol/wire';
+import { backoffMs } from './backoff.ts';
+import type { RestoredOutcome } from './gateway.ts';
+import { type Limits, maxRequestTimeoutMs } from './limits.ts';
+import type { QueueStore, StoredRequest } from './queue-store.ts';
+import type { Replay, RequestOptions } from './request.ts';
+
+/** Keyed methods whose params v4 closed without a key: it is sent only to a gateway with streams (S17). */
+const additiveKeys: ReadonlySet<string> = new Set([
+  'chat.abort',
+  'sessions.create',
+  'sessions.delete',
+  'sessions.patch',
+  'sessions.reset',
+]);
+
+/** Methods that answer when something has happened: they do not count as in flight. */
+const waitingMethods: ReadonlySet<string> = new Set(['agent.wait']);
+
+export interface RequestQueueOptions {
+  clock: Clock;
+  random: () => number;
+  limits: Limits;
+  methods: Readonly<Record<string, Replay>>;
+  store: QueueStore | undefined;
+  send(text: string): void;
+  restored(outcome: RestoredOutcome): void;
+}
+
+/** What the gateway of the current connection can take. */
+export interface PeerFacts {
+  hasStreams: boolean;
+  maxPayloadBytes: number;
+  /** False while the connection is being prepared: only what belongs to it is sent until `ready()`. */
+  isReady: boolean;
+}
+
+interface Entry {
+  id: string;
+  method: string;
+  params: unknown;
+  /** The params as JSON, key included. */
+  text: string;
+  bytes: number;
+  key: string | undefined;
+  replay: Replay;
+  /** Later requests of the same session wait while this one is refused. */
+  session: string | undefined;
+  /** Belongs to one connection: sent at once, fails with it. */
+  isControl: boolean;
+  expectsFinal: boolean;
+  isAccepted: boolean;
+  isInFlight: boolean;
+  /** It was sent and the connection was lost before an answer. */
+  wasCut: boolean;
+  refusals: number;
+  notBeforeMs: number;
+  expiresAt: number;
+  resolve(result: unknown): void;
+  reject(error: GatewayError): void;
+  release(): void;
+}
+
+/**
+ * The requests that have no answer yet, in the order of the calls (S19). Sends them when there is a connection, again after
+ * the next one, and settles every one: answer, error, abort, deadline or close.
+ */
+export class RequestQueue {
+  #options: RequestQueueOptions;
+  #entries = new Map<string, Entry>();
+  #peer: PeerFacts | undefined;
+  #isLoading = false;
+  #cancelTimer: (() => void) | undefined;
+  #ended: GatewayError | undefined;
+
+  constructor(options: RequestQueueOptions) {
+    this.#options = options;
+  }
+
+  /** Takes over what an earlier page left unanswered; nothing newer is sent before. */
+  async load(): Promise<void> {
+    const { store, clock, restored } = this.#options;
+    if (!store) return;
+    this.#isLoading = true;
+    const newer = this.#entries;
+    try {
+      const stored = await store.load();
+      this.#entries = new Map();
+      for (const { id, method, params, idempotencyKey, expiresAt, isSent } of stored) {
+        const timeoutMs = Math.max(0, expiresAt - clock.now());
+        const outcome = { method, idempotencyKey };
+        const promise = this.#add(id, method, params, { timeoutMs, idempotencyKey, replay: 'keyed' }, isSent);
+        promise.then(
+          (result) => restored({ ...outcome, result }),
+          (error: GatewayError) => restored({ ...outcome, error }),
+        );
+      }
+      for (const entry of newer.values()) this.#entries.set(entry.id, entry);
+    } catch {
+      // A store that can't be read costs what it held, not what is new.
+      this.#entries = newer;
+    }
+    this.#isLoading = false;
+    this.flush();
+  }
+
+  /** Sends a request as soon as it may go, and resolves with its result. */
+  add(method: string, params: unknown, options: RequestOptions = {}, isControl = false): Promise<unknown> {
+    return this.#add(randomId(8), method, params, options, false, isControl);
+  }
+
+  /** Takes back the request with this key if it never left. */
+  cancelUnsent(key: string): boolean {
+    for (const entry of this.#entries.values()) {
+      if (entry.key !== key || entry.isInFlight || entry.wasCut) continue;
+      this.#settle(entry, aborted('was taken back before it was sent'));
+      return true;
+    }
+    return false;
+  }
+
+  connected(peer: PeerFacts): void {
+    this.#peer = peer;
+  }
+
+  ready(): void {
+    if (this.#peer) this.#peer.isReady = true;
+  }
+
+  disconnected(): void {
+    const { hasStreams = true } = this.#peer ?? {};
+    this.#peer = undefined;
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.isControl) {
+        this.#settle(entry, new GatewayError('UNAVAILABLE', `The connection was lost during ${entry.method}.`, { retryable: true }));
+      } else if (entry.isInFlight && !isRepeatable(entry, hasStreams)) {
+        this.#settle(entry, unknownOutcome(entry.method, 'the connection was lost before the answer'));
+      } else if (entry.isInFlight) {
+        entry.isInFlight = false;
+        entry.isAccepted = false;
+        entry.wasCut = true;
+      }
+    }
+  }
+
+  /** The answer to a request; one that nobody waits for is ignored. */
+  answer({ id, ok, payload, error }: ResponseFrame): void {
+    const entry = this.#entries.get(id);
+    if (!entry) return;
+    if (ok) {
+      const isFirstOfTwo = entry.expectsFinal && (payload as { status?: unknown } | null)?.status === 'accepted';
+      if (isFirstOfTwo) entry.isAccepted = true;
+      else this.#settle(entry, undefined, payload);
+    } else {
+      const refusal = GatewayError.fromWire(error ?? { code: 'INTERNAL', message: `${entry.method} failed without a reason` });
+      if (refusal.retryable && entry.replay !== 'never') this.#postpone(entry, refusal);
+      else this.#settle(entry, refusal);
+    }
+    this.flush();
+  }
+
+  /** Rejects everything, now and from now on. */
+  end(error: GatewayError): void {
+    this.#ended = error;
+    this.#cancelTimer?.();
+    for (const entry of [...this.#entries.values()]) this.#settle(entry, error);
+  }
+
+  /** Sends what may go, in order. */
+  flush(): void {
+    if (!this.#peer) return;
+    const isReady = this.#peer.isReady && !this.#isLoading;
+    const nowMs = this.#options.clock.elapsed();
+    const held = new Set<string>();
+    let free = this.#options.limits.inFlight;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const entry of this.#entries.values()) if (isCounted(entry)) free--;
+    for (const entry of [...this.#entries.values()]) {
+      const { session } = entry;
+      const isHeld = session !== undefined && held.has(session);
+      if (session !== undefined && entry.refusals > 0) held.add(session);
+      if (entry.isInFlight || isHeld || !(isReady || entry.isControl)) continue;
+      if (entry.notBeforeMs > nowMs) {
+        nextMs = Math.min(nextMs, entry.notBeforeMs);
+        continue;
+      }
+      const isFree = entry.isControl || waitingMethods.has(entry.method);
+      if (!isFree && free <= 0) {
+        if (session !== undefined) held.add(session);
+        continue;
+      }
+      if (!isFree) free--;
+      this.#send(entry);
+    }
+    this.#cancelTimer?.();
+    this.#cancelTimer =
+      nextMs === Number.POSITIVE_INFINITY ? undefined : this.#options.clock.schedule(() => this.flush(), nextMs - nowMs);
+  }
+
+  #add(
+    id: string,
+    method: string,
+    params: unknown,
+    options: RequestOptions,
+    wasCut: boolean,
+    isControl = false,
+  ): Promise<unknown> {
+    const { clock, limits, methods } = this.#options;
+    const given = (params ?? {}) as Record<string, unknown>;
+    const askedKey = options.idempotencyKey ?? (typeof given.idempotencyKey === 'string' ? given.idempotencyKey : undefined);
+    const replay =
+      methodTable[method]?.replay ?? methods[method] ?? options.replay ?? (askedKey === undefined ? 'never' : 'keyed');
+    const key = replay === 'keyed' ? (askedKey ?? randomId()) : undefined;
+    const full = key === undefined ? given : { ...given, idempotencyKey: key };
+    const timeoutMs = Math.min(options.timeoutMs ?? limits.requestTimeoutMs, maxRequestTimeoutMs);
+    const session = given.sessionKey ?? (method.startsWith('sessions.') ? given.key : undefined);
+    return new Promise((resolve, reject) => {
+      const entry: Entry = {
+        id,
+        method,
+        params: full,
+        text: '',
+        bytes: 0,
+        key,
+        replay,
+        session: typeof session === 'string' && replay !== 'safe' ? session : undefined,
+        isControl,
+        expectsFinal: method === 'agent' && options.expectFinal !== false,
+        isAccepted: false,
+        isInFlight: false,
+        wasCut,
+        refusals: 0,
+        notBeforeMs: 0,
+        expiresAt: clock.now() + timeoutMs,
+        resolve,
+        reject,
+        release() {},
+      };
+      const problem = this.#admit(entry, options.signal);
+      if (problem) {
+        reject(problem);
+        return;
+      }
+      const cancelDeadline = clock.schedule(() => this.#settle(entry, pastDeadline(entry, timeoutMs)), timeoutMs);
+      const abort = () => this.#settle(entry, aborted(`${method} was given up by its signal`, options.signal?.reason));
+      options.signal?.addEventListener('abort', abort, { once: true });
+      entry.release = () => {
+        cancelDeadline();
+        options.signal?.removeEventListener('abort', abort);
+      };
+      this.#entries.set(id, entry);
+      this.#store(entry);
+      this.flush();
+    });
+  }
+
+  /** What keeps the request out, if anything. */
+  #admit(entry: Entry, signal: AbortSignal | undefined): GatewayError | undefined {
+    if (this.#ended) return this.#ended;
+    if (signal?.aborted) return aborted(`${entry.method} was given up by its signal`, signal.reason);
+    try {
+      entry.text = JSON.stringify(entry.params);
+      entry.bytes = byteLength(entry.text);
+    } catch (cause) {
+      return new GatewayError('INVALID_REQUEST', `The params of ${entry.method} can't be written as JSON.`, { cause });
+    }
+    const waiting = this.#waiting();
+    if (entry.isControl || entry.wasCut || (this.#peer && !this.#isLoading && waiting.length === 0)) return undefined;
+    const { queuedRequests, queuedBytes } = this.#options.limits;
+    const bytes = waiting.reduce((sum, other) => sum + other.bytes, entry.bytes);
+    if (waiting.length < queuedRequests && bytes <= queuedBytes) return undefined;
+    return new GatewayError(
+      'QUEUE_FULL',
+      `${waiting.length} requests (${bytes} bytes with ${entry.method}) wait to be sent, the limits being ${queuedRequests} and ${queuedBytes}; wait until the connection is live.`,
+      { retryable: true },
+    );
+  }
+
+  /** Entries that never left. */
+  #waiting(): Entry[] {
+    return [...this.#entries.values()].filter((entry) => !entry.isInFlight && !entry.wasCut && entry.refusals === 0);
+  }
+
+  #send(entry: Entry): void {
+    const peer = this.#peer as PeerFacts;
+    let { text } = entry;
+    if (additiveKeys.has(entry.method) && !peer.hasStreams) {
+      const { idempotencyKey, ...params } = entry.params as Record<string, unknown>;
+      text = JSON.stringify(params);
+    }
+    const frame = `{"type":"req","id":${JSON.stringify(entry.id)},"method":${JSON.stringify(entry.method)},"params":${text}}`;
+    // Three bytes is the most that a UTF-16 unit takes; only a frame that may be too large is measured.
+    const bytes = frame.length * 3 <= peer.maxPayloadBytes ? 0 : byteLength(frame);
+    if (bytes > peer.maxPayloadBytes) {
+      const message = `${entry.method} has ${bytes} bytes, but the gateway takes ${peer.maxPayloadBytes}; send less.`;
+      this.#settle(entry, new GatewayError('INVALID_REQUEST', message));
+      return;
+    }
+    entry.isInFlight = true;
+    this.#store(entry);
+    this.#options.send(frame);
+  }
+
+  #postpone(entry: Entry, refusal: GatewayError): void {
+    const { clock, random } = this.#options;
+    entry.isInFlight = false;
+    entry.isAccepted = false;
+    const delayMs = backoffMs(entry.refusals++, random, { retryAfterMs: refusal.retryAfterMs });
+    entry.notBeforeMs = clock.elapsed() + delayMs;
+  }
+
+  #settle(entry: Entry, error: GatewayError | undefined, result?: unknown): void {
+    if (!this.#entries.delete(entry.id)) return;
+    entry.release();
+    if (entry.replay === 'keyed' && !entry.isControl) ignoreFailure(() => this.#options.store?.remove(entry.id));
+    if (error) entry.reject(error);
+    else entry.resolve(result);
+  }
+
+  #store(entry: Entry): void {
+    const { id, method, params, key, expiresAt } = entry;
+    if (key === undefined || entry.isControl) return;
+    const stored: StoredRequest = {
+      id,
+      method,
+      params,
+      idempotencyKey: key,
+      expiresAt,
+      isSent: entry.isInFlight || entry.wasCut,
+    };
+    ignoreFailure(() => this.#options.store?.put(stored));
+  }
+}
+
+function isCounted({ isInFlight, isAccepted, isControl, method }: Entry): boolean {
+  return isInFlight && !isAccepted && !isControl && !waitingMethods.has(method);
+}
+
+/** Without its key a repeated request would be executed twice, unless it names what it ends. */
+function isRepeatable({ method, params, replay }: Entry, hasStreams: boolean): boolean {
+  if (replay === 'never') return false;
+  if (hasStreams || !additiveKeys.has(method)) return true;
+  return method === 'chat.abort' && (params as { runId?: unknown }).runId !== undefined;
+}
+
+function pastDeadline(entry: Entry, timeoutMs: number): GatewayError {
+  if (entry.isInFlight || entry.wasCut) return unknownOutcome(entry.method, `no answer within ${timeoutMs} ms`);
+  return new GatewayError('DEADLINE', `${entry.method} could not be sent within ${timeoutMs} ms; it was not executed.`);
+}
+
+function unknownOutcome(method: string, why: string): GatewayError {
+  return new GatewayError('UNKNOWN_OUTCOME', `${method}: ${why}; it may have been executed. Look before repeating it.`);
+}
+
+function aborted(what: string, cause?: unknown): GatewayError {
+  return new GatewayError('ABORTED', `The request ${what}.`, { cause });
+}
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
+function ignoreFailure(action: () => void | Promise<void> | undefined): void {
+  try {
+    action()?.catch(() => {});
+  } catch {
+    // What a store can't keep lives as long as the page.
+  }
+}

@@ -1,0 +1,357 @@
+import {
+  type AgentPayload,
+  GatewayError,
+  type Message,
+  type RunPartData,
+  type SessionState,
+  type StreamEventFrame,
+} from '@openclaw/protocol/wire';
+import type { Payload, Result } from '@openclaw/protocol';
+import { asGatewayError } from './connection.ts';
+import type { Bookmark } from './cursor.ts';
+import { EventReader } from './event-reader.ts';
+import type { FeedReader, ResetPayload } from './feed.ts';
+import type { Run } from './gateway.ts';
+import type { Limits } from './limits.ts';
+import { messageText, readPlainEvent, readPlainMessage } from './plain-v4.ts';
+import type { RequestFunction } from './request.ts';
+import { RunLog, type RunRecord } from './run-log.ts';
+import { PartFold, type StreamedPart } from './run-parts.ts';
+import type { Subscriptions } from './subscriptions.ts';
+
+/** How long a run that no one seems to know is asked for before it is given up. */
+const recoverMs = 10_000;
+const terminalStatuses: ReadonlySet<string> = new Set(['ok', 'error', 'timeout']);
+
+/** What a run needs of the gateway. */
+export interface RunPorts {
+  subscriptions: Subscriptions;
+  request: RequestFunction;
+  limits: Limits;
+  /** Takes the message back if it never left. */
+  cancelUnsent(key: string): boolean;
+  /** True on a connection to a gateway without streams. */
+  isPlain(): boolean;
+}
+
+/** Follows one run in its session's stream until it ends, whatever happens to the connection. */
+export class FollowedRun implements Run, FeedReader {
+  readonly id: string;
+  readonly final: Promise<Message>;
+  cursor: Bookmark | undefined;
+  needsState: boolean;
+  #ports: RunPorts;
+  #sessionKey: string;
+  #stream: string;
+  #log: RunLog;
+  #resolve!: (message: Message) => void;
+  #reject!: (error: GatewayError) => void;
+  /** The run whose parts are told: another one when the message was taken into that. */
+  #runId: string;
+  /** The gateway has taken the message, or someone else's request made the run. */
+  #isTaken: boolean;
+  /** Something of the run was seen. */
+  #isSeen = false;
+  /** The last snapshot did not have the run, and nothing of it came since. */
+  #isAbsent = false;
+  #isRecovering = false;
+  #message: Message | undefined;
+  #plainTexts = new Map<string, string>();
+
+  constructor(ports: RunPorts, sessionKey: string, id: string, isTaken: boolean) {
+    this.#ports = ports;
+    this.#sessionKey = sessionKey;
+    this.#stream = `session:${sessionKey}`;
+    this.#log = new RunLog(ports.limits);
+    this.id = id;
+    this.#runId = id;
+    this.#isTaken = isTaken;
+    this.needsState = isTaken;
+    this.final = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever only iterates must not be punished by an unhandled rejection.
+    this.final.catch(() => {});
+    ports.subscriptions.join(this.#stream, this);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<StreamedPart, void, undefined> {
+    const fold = new PartFold((approvalId, decision) => this.#resolveApproval(approvalId, decision));
+    const log = this.#log;
+    let index = 0;
+    let place: Bookmark | undefined;
+    for (;;) {
+      if (index < log.base) {
+        yield* this.#readAgain(fold, index === 0 ? log.start : place);
+        index = log.end;
+      }
+      const kept = log.at(index);
+      if (kept) {
+        index++;
+        place = kept.after;
+        yield* tell(fold, kept.record);
+      } else if (log.isEnded) {
+        if (log.error) throw log.error;
+        if (log.answer !== undefined) yield* fold.finish(log.answer);
+        return;
+      } else {
+        await log.changed();
+      }
+    }
+  }
+
+  async abort(): Promise<{ aborted: boolean }> {
+    if (this.#log.isEnded) return { aborted: false };
+    if (this.#ports.cancelUnsent(this.id)) return { aborted: true };
+    const params = { sessionKey: this.#sessionKey, runId: this.#runId };
+    const { aborted } = await this.#ports.request('chat.abort', params);
+    return { aborted };
+  }
+
+  /** The gateway answered the message. */
+  taken(status: string): void {
+    this.#isTaken = true;
+    if (this.#isSeen || this.#log.isEnded) return;
+    if (terminalStatuses.has(status)) void this.#recover();
+    else if (status === 'in_flight') {
+      // It began before this client listened: what was missed comes with a snapshot.
+      this.#ports.subscriptions.leave(this.#stream, this);
+      this.cursor = undefined;
+      this.needsState = true;
+      this.#ports.subscriptions.join(this.#stream, this);
+    }
+  }
+
+  /** The run is over without an answer. */
+  fail(error: GatewayError): void {
+    this.#end(error);
+  }
+
+  event(frame: StreamEventFrame, units: number): void {
+    if (this.#log.isEnded) return;
+    if (this.#ports.isPlain()) {
+      this.#plainEvent(frame, units);
+      return;
+    }
+    switch (frame.event) {
+      case 'agent': {
+        const payload = frame.payload as AgentPayload;
+        if (payload.runId !== this.#runId) return;
+        this.#see({ type: 'event', payload }, units);
+        if (payload.stream === 'lifecycle') this.#lifecycle(payload.data);
+        return;
+      }
+      case 'session.message': {
+        const { message } = frame.payload as Payload<'session.message'>;
+        if (message.runId === this.#runId && message.role === 'assistant') this.#message = message;
+        return;
+      }
+      case 'session.input': {
+        const input = frame.payload as Payload<'session.input'>;
+        if (input.runId !== this.id) return;
+        this.#isSeen = true;
+        this.#isAbsent = false;
+        if (input.phase === 'taken' && input.into !== undefined) this.#runId = input.into;
+        if (input.phase === 'dropped') this.#end(runError('aborted', 'The session was reset before the message had its turn.', this.id));
+      }
+    }
+  }
+
+  reset({ reason, state }: ResetPayload): void {
+    if (this.#log.isEnded || state?.kind !== 'session') return;
+    const { runs, inputs, messages }: SessionState = state;
+    const run = runs.find(({ runId }) => runId === this.#runId);
+    if (run) {
+      const told = this.#isSeen ? reason : undefined;
+      for (const part of run.parts) {
+        if (part.kind === 'text') this.#plainTexts.set(`assistant ${part.itemId}`, part.text);
+      }
+      this.#see({ type: 'state', reason: told, parts: run.parts }, JSON.stringify(run.parts).length);
+      return;
+    }
+    this.#isAbsent = !inputs.some(({ runId }) => runId === this.id);
+    this.#message ??= messages.findLast(({ runId, role }) => runId === this.#runId && role === 'assistant');
+  }
+
+  live(): void {
+    if (this.#isAbsent && (this.#isTaken || this.#isSeen)) void this.#recover();
+  }
+
+  ended(why: 'deleted' | 'scope_lost' | GatewayError): void {
+    if (this.#log.isEnded) return;
+    if (why === 'deleted') {
+      this.cursor = undefined;
+      // A message that was not taken yet makes the session anew; one that was taken ended with it.
+      if (this.#isTaken) void this.#recover();
+      else this.#ports.subscriptions.join(this.#stream, this);
+    } else if (why === 'scope_lost') {
+      this.#end(new GatewayError('FORBIDDEN', `The session ${this.#sessionKey} may not be read any more; the run goes on unseen.`));
+    } else this.#end(why);
+  }
+
+  #see(record: RunRecord, units: number): void {
+    if (this.#log.end === 0 && this.cursor && !this.#ports.isPlain()) {
+      // Reading again from just before the first record finds the whole run.
+      const isEvent = record.type === 'event';
+      this.#log.start = isEvent ? { ...this.cursor, offset: this.cursor.offset - 1, open: {} } : undefined;
+    }
+    this.#isSeen = true;
+    this.#isAbsent = false;
+    this.#log.append(record, units, this.cursor);
+  }
+
+  #lifecycle(data: RunPartData<'lifecycle'>): void {
+    if (data.phase === 'end') this.#succeed(this.#message);
+    else if (data.phase === 'error') {
+      const reason = data.reason ?? (data.aborted ? 'aborted' : 'failed');
+      this.#end(runError(reason, data.error ?? `The run ended: ${reason}.`, this.id, data.errorKind));
+    }
+  }
+
+  #plainEvent(frame: StreamEventFrame, units: number): void {
+    const payload = frame.payload as AgentPayload;
+    if (payload.runId !== this.#runId) return;
+    const step = readPlainEvent(frame.event, payload);
+    switch (step?.type) {
+      case 'part':
+        this.#see({ type: 'event', payload: { ...payload, ...step.part } }, units);
+        return;
+      case 'text':
+        this.#plainText(payload, step.stream, step.itemId, step.text);
+        return;
+      case 'final':
+        this.#succeed(step.message, messageText(step.message));
+        return;
+      case 'error':
+        this.#end(runError(step.reason, step.message, this.id));
+    }
+  }
+
+  /** v4's text is cumulative: what is new is what the part did not have. */
+  #plainText(payload: AgentPayload, stream: 'assistant' | 'thinking', itemId: string, text: string): void {
+    const key = `${stream} ${itemId}`;
+    const known = this.#plainTexts.get(key) ?? '';
+    this.#plainTexts.set(key, text);
+    if (text === known) return;
+    const isMore = text.startsWith(known);
+    const data = isMore
+      ? { itemId, at: known.length, delta: text.slice(known.length) }
+      : { itemId, at: 0, delta: text, replace: true as const };
+    this.#see({ type: 'event', payload: { ...payload, stream, data } }, data.delta.length);
+  }
+
+  /** The run ended, or was lost, while nobody looked: ask what became of it. */
+  async #recover(): Promise<void> {
+    if (this.#isRecovering || this.#log.isEnded) return;
+    this.#isRecovering = true;
+    const { request } = this.#ports;
+    try {
+      const end = await request('agent.wait', { runId: this.#runId, timeoutMs: recoverMs });
+      if (end.status === 'ok') {
+        const history = await request('chat.history', { sessionKey: this.#sessionKey, limit: 200 });
+        if (this.#isFound()) return;
+        const message = findAnswer(history, this.#runId) ?? this.#message;
+        this.#succeed(message, message && messageText(message));
+      } else if (!this.#isFound()) {
+        this.#end(
+          end.status === 'error'
+            ? runError(reasonOf(end.stopReason), `The run ended while the connection was away: ${end.stopReason ?? 'error'}.`, this.id)
+            : new GatewayError('UNKNOWN_OUTCOME', `The gateway does not know the run ${this.id} any more; look into the history before asking again.`, {
+                details: { runId: this.id },
+              }),
+        );
+      }
+    } catch (error) {
+      if (!this.#isFound()) this.#end(asGatewayError(error));
+    } finally {
+      this.#isRecovering = false;
+    }
+  }
+
+  /** True when the stream tells the rest after all. */
+  #isFound(): boolean {
+    return this.#log.isEnded || (this.#isSeen && !this.#isAbsent && this.cursor !== undefined);
+  }
+
+  #succeed(message: Message | undefined, answer?: string): void {
+    const empty = { id: this.id, role: 'assistant', content: [], timestamp: 0, runId: this.#runId } as Message;
+    this.#resolve(message ?? empty);
+    this.#leave(undefined, answer);
+  }
+
+  #end(error: GatewayError): void {
+    this.#reject(error);
+    this.#leave(error);
+  }
+
+  #leave(error: GatewayError | undefined, answer?: string): void {
+    if (this.#log.isEnded) return;
+    this.#log.finish(error, answer);
+    this.#ports.subscriptions.leave(this.#stream, this);
+  }
+
+  /** The parts from `after` on, by the gateway's log, because this client's own was cut. */
+  async *#readAgain(fold: PartFold, after: Bookmark | undefined): AsyncGenerator<StreamedPart, void, undefined> {
+    if (!after) {
+      yield { type: 'reset', reason: 'no_position' };
+      for (const [key, text] of this.#plainTexts) {
+        const itemId = key.slice(key.indexOf(' ') + 1);
+        const kind = key.startsWith('assistant ') ? 'text' : 'thinking';
+        yield* fold.catchUp([{ kind, itemId, start: 0, text }]);
+      }
+      return;
+    }
+    for await (const item of new EventReader(this.#ports.subscriptions, this.#stream, this.#ports.limits, { after })) {
+      if (item.type === 'reset') {
+        const runs = item.state?.kind === 'session' ? item.state.runs : [];
+        const run = runs.find(({ runId }) => runId === this.#runId);
+        yield { type: 'reset', reason: item.reason };
+        if (!run) return;
+        yield* fold.catchUp(run.parts);
+      } else if (item.event === 'agent') {
+        const payload = item.payload as AgentPayload;
+        if (payload.runId !== this.#runId) continue;
+        yield* fold.step(payload);
+        if (payload.stream === 'lifecycle' && (payload.data.phase === 'end' || payload.data.phase === 'error')) return;
+      }
+    }
+  }
+
+  async #resolveApproval(id: string, decision: 'allow' | 'deny'): Promise<'allow' | 'deny'> {
+    const answer = await this.#ports.request('approvals.resolve', { id, decision });
+    return answer.decision;
+  }
+}
+
+function* tell(fold: PartFold, record: RunRecord): Generator<StreamedPart> {
+  if (record.type === 'event') yield* fold.step(record.payload);
+  else {
+    if (record.reason) yield { type: 'reset', reason: record.reason };
+    yield* fold.catchUp(record.parts);
+  }
+}
+
+function findAnswer({ messages }: Result<'chat.history'>, runId: string): Message | undefined {
+  return messages.map((row) => readPlainMessage(row)).findLast((row) => row.role === 'assistant' && row.runId === runId);
+}
+
+function reasonOf(stopReason: string | undefined): string {
+  return stopReason === 'aborted' || stopReason === 'rpc' ? 'aborted' : 'failed';
+}
+
+const runErrors: Readonly<Record<string, { code: GatewayError['code']; retryable?: true }>> = {
+  aborted: { code: 'ABORTED' },
+  failed: { code: 'RUN_FAILED' },
+  interrupted: { code: 'INTERRUPTED', retryable: true },
+  timeout: { code: 'AGENT_TIMEOUT', retryable: true },
+  agent_unavailable: { code: 'UNAVAILABLE', retryable: true },
+};
+
+function runError(reason: string, message: string, runId: string, errorKind?: string): GatewayError {
+  const { code, retryable = false } = runErrors[reason] ?? { code: 'RUN_FAILED' as const };
+  return new GatewayError(code, message, {
+    details: { runId, reason, ...(errorKind === undefined ? {} : { errorKind }) },
+    retryable,
+  });
+}

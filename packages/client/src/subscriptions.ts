@@ -1,0 +1,275 @@
+import {
+  canonicalSessionKey,
+  type Clock,
+  type EventFrame,
+  GatewayError,
+  type Position,
+  sessionStream,
+  type StreamEventFrame,
+} from '@openclaw/protocol/wire';
+import type { HelloOk, Result } from '@openclaw/protocol';
+import { asGatewayError, hasStreams } from './connection.ts';
+import { type Ask, Feed, type FeedReader, type ResetPayload } from './feed.ts';
+import { readPlainState } from './plain-v4.ts';
+
+const namesPerCall = 256;
+const sessionPrefix = 'session:';
+
+export interface SubscriptionsOptions {
+  clock: Clock;
+  lingerMs: number;
+  /** A request that belongs to the current connection: sent at once, rejected when it is lost. */
+  call(method: string, params: unknown): Promise<unknown>;
+}
+
+type Answer = Result<'streams.subscribe'>['streams'][number];
+
+/**
+ * The streams that are read, over all connections: subscribes, keeps each reader in order (S7–S12), goes on after a
+ * reconnect, and stands in with what v4 has where the gateway knows no streams.
+ */
+export class Subscriptions {
+  #options: SubscriptionsOptions;
+  #feeds = new Map<string, Feed>();
+  #waiting = new Set<Feed>();
+  #hello: HelloOk | undefined;
+  #isFlushing = false;
+  #ended: GatewayError | undefined;
+  #asking = 0;
+  #idle: (() => void) | undefined;
+
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to feed a reader from its cursor. */
+  join(name: string, reader: FeedReader): void {
+    if (this.#ended) {
+      reader.ended(this.#ended);
+      return;
+    }
+    let feed = this.#feeds.get(name);
+    if (!feed) {
+      feed = new Feed(name, this.#canonical(name));
+      this.#feeds.set(name, feed);
+    }
+    feed.cancelLinger?.();
+    feed.cancelLinger = undefined;
+    if (feed.admit(reader)) this.#want(feed);
+  }
+
+  /** Ends that. The stream stays subscribed a little while, for the next reader. */
+  leave(name: string, reader: FeedReader): void {
+    const feed = this.#feeds.get(name);
+    if (!feed?.readers.delete(reader) || feed.readers.size > 0) return;
+    if (!feed.isSubscribed && !feed.asked) {
+      this.#feeds.delete(name);
+      return;
+    }
+    feed.cancelLinger = this.#options.clock.schedule(() => this.#unsubscribe(feed), this.#options.lingerMs);
+  }
+
+  /** A connection was admitted: every stream that is read goes on. Resolves when the gateway has answered for each. */
+  async connected(hello: HelloOk): Promise<void> {
+    this.#hello = hello;
+    for (const feed of [...this.#feeds.values()]) {
+      if (feed.readers.size === 0) this.#forget(feed);
+      else {
+        if (!hasStreams(hello)) {
+          feed.canonical = this.#canonical(feed.name);
+          // Without streams no place in one means anything; every reader begins anew.
+          for (const reader of feed.readers) reader.cursor = undefined;
+        }
+        this.#waiting.add(feed);
+      }
+    }
+    this.flush();
+    if (this.#asking > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+  }
+
+  disconnected(): void {
+    this.#hello = undefined;
+    for (const feed of this.#feeds.values()) feed.disconnected();
+  }
+
+  /** An event frame that may belong to a stream. True when it did. */
+  event(frame: EventFrame, units: number): boolean {
+    if (frame.stream !== undefined && frame.offset !== undefined) {
+      this.#each(frame.stream, (feed) => feed.event(frame as StreamEventFrame, units));
+      return true;
+    }
+    if (frame.event === 'stream.reset') {
+      const reset = frame.payload as ResetPayload;
+      const { reason } = reset;
+      this.#each(reset.stream, (feed) => {
+        if (reason !== 'deleted' && reason !== 'scope_lost') return feed.reset(reset);
+        this.#forget(feed);
+        feed.end(reason);
+        return false;
+      });
+      return true;
+    }
+    if (frame.event === 'stream.live') {
+      const live = frame.payload as Position & { stream: string };
+      this.#each(live.stream, (feed) => feed.live(live));
+      return true;
+    }
+    if (!this.#hello || hasStreams(this.#hello)) return false;
+    const { sessionKey } = (frame.payload ?? {}) as { sessionKey?: unknown };
+    if (typeof sessionKey !== 'string' || !/^(agent|chat|session\.message)$/.test(frame.event)) return false;
+    this.#each(sessionStream(sessionKey), (feed) => {
+      for (const reader of [...feed.readers]) reader.event({ ...frame, stream: feed.canonical, offset: 0 }, units);
+      return false;
+    });
+    return true;
+  }
+
+  /** Ends every reader, now and from now on. */
+  end(error: GatewayError): void {
+    this.#ended = error;
+    for (const feed of this.#feeds.values()) feed.end(error);
+    this.#feeds.clear();
+  }
+
+  /** Subscribes to what is waiting to be subscribed. */
+  flush(): void {
+    this.#isFlushing = false;
+    const hello = this.#hello;
+    if (!hello) return;
+    const feeds = [...this.#waiting].filter((feed) => !feed.asked && feed.readers.size > 0);
+    for (const feed of feeds) this.#waiting.delete(feed);
+    if (!hasStreams(hello)) {
+      for (const feed of feeds) this.#askPlain(feed, hello);
+      return;
+    }
+    for (let first = 0; first < feeds.length; first += namesPerCall) {
+      this.#ask(feeds.slice(first, first + namesPerCall), hello);
+    }
+  }
+
+  #want(feed: Feed): void {
+    this.#waiting.add(feed);
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    // Whatever else is joined in this turn goes into the same call.
+    queueMicrotask(() => {
+      if (this.#isFlushing) this.flush();
+    });
+  }
+
+  #ask(feeds: Feed[], hello: HelloOk): void {
+    const asks = feeds.map((feed) => {
+      const after = feed.oldest();
+      feed.asked = { after };
+      return feed.asked;
+    });
+    const streams = feeds.map(({ name }, index) => {
+      const after = asks[index]?.after;
+      return { stream: name, ...(after ? { after: { epoch: after.epoch, offset: after.offset } } : {}) };
+    });
+    this.#track(
+      feeds,
+      hello,
+      this.#options.call('streams.subscribe', { streams }).then((result) => {
+        const answers = (result as Result<'streams.subscribe'>).streams;
+        feeds.forEach((feed, index) => {
+          const ask = asks[index];
+          const answer = answers[index];
+          if (ask && answer && feed.asked === ask) this.#answered(feed, ask, answer);
+        });
+      }),
+    );
+  }
+
+  #answered(feed: Feed, ask: Ask, answer: Answer): void {
+    feed.canonical = answer.stream;
+    if (answer.result === 'resumed') {
+      if (feed.resumed(ask, answer.epoch)) this.#want(feed);
+      return;
+    }
+    if (answer.result === 'snapshot') {
+      feed.promisedState(ask);
+      return;
+    }
+    this.#forget(feed);
+    const why = answer.result === 'gone' ? 'deleted' : new GatewayError('FORBIDDEN', `Reading ${feed.name} is not allowed; connect with a scope or role that may.`, { details: { code: 'MISSING_SCOPE' } });
+    feed.end(why);
+  }
+
+  /** A gateway without streams: the state by `chat.history`, what follows by v4's broadcasts. */
+  #askPlain(feed: Feed, hello: HelloOk): void {
+    if (!feed.name.startsWith(sessionPrefix)) {
+      this.#forget(feed);
+      feed.end(new GatewayError('UNSUPPORTED', `This gateway has no streams, so ${feed.name} can't be read from it.`));
+      return;
+    }
+    const ask = { after: undefined };
+    feed.asked = ask;
+    const sessionKey = feed.name.slice(sessionPrefix.length);
+    const subscribe = 'sessions.messages.subscribe';
+    if ([...feed.readers].some((reader) => reader.needsState) && hello.features.methods.includes(subscribe)) {
+      this.#options.call(subscribe, { key: sessionKey }).catch(() => {});
+    }
+    this.#track(
+      [feed],
+      hello,
+      this.#options.call('chat.history', { sessionKey, limit: 50 }).then((history) => {
+        if (feed.asked !== ask) return;
+        feed.promisedState(ask);
+        const state = readPlainState(history as Result<'chat.history'>);
+        feed.reset({ stream: feed.canonical, epoch: 'v4', offset: 0, reason: 'no_position', state });
+        feed.live({ epoch: 'v4', offset: 0 });
+      }),
+    );
+  }
+
+  #track(feeds: Feed[], hello: HelloOk, asking: Promise<void>): void {
+    this.#asking++;
+    asking
+      .catch((error: unknown) => {
+        // A lost connection is no answer: the next one asks again.
+        if (this.#hello !== hello) return;
+        for (const feed of feeds) {
+          if (feeds.length > 1) {
+            // One of them spoils the call for all: each is asked for alone.
+            this.#ask([feed], hello);
+            continue;
+          }
+          this.#forget(feed);
+          feed.end(asGatewayError(error));
+        }
+      })
+      .finally(() => {
+        if (--this.#asking > 0) return;
+        this.#idle?.();
+        this.#idle = undefined;
+      });
+  }
+
+  #unsubscribe(feed: Feed): void {
+    if (feed.readers.size > 0) return;
+    this.#forget(feed);
+    const isShared = [...this.#feeds.values()].some(({ canonical }) => canonical === feed.canonical);
+    if (!this.#hello || !hasStreams(this.#hello) || isShared) return;
+    this.#options.call('streams.unsubscribe', { streams: [feed.canonical] }).catch(() => {});
+  }
+
+  #forget(feed: Feed): void {
+    feed.cancelLinger?.();
+    this.#waiting.delete(feed);
+    if (this.#feeds.get(feed.name) === feed) this.#feeds.delete(feed.name);
+  }
+
+  /** Two names may mean one stream (`main` and its canonical key); both are fed. */
+  #each(canonical: string, step: (feed: Feed) => boolean): void {
+    for (const feed of [...this.#feeds.values()]) {
+      if (feed.canonical === canonical && step(feed)) this.#want(feed);
+    }
+  }
+
+  #canonical(name: string): string {
+    if (!name.startsWith(sessionPrefix)) return name;
+    const agentId = this.#hello?.snapshot.sessionDefaults?.defaultAgentId;
+    return sessionStream(canonicalSessionKey(name.slice(sessionPrefix.length), agentId) ?? name);
+  }
+}

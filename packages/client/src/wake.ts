@@ -1,0 +1,47 @@
+/** What a page may tell about its network and its sleep. */
+export type WakeHint = 'online' | 'visible';
+
+interface EventSource {
+  addEventListener?(type: string, listener: () => void): void;
+  removeEventListener?(type: string, listener: () => void): void;
+}
+
+/** The globals of a browser that matter here; all absent in Node. */
+export interface PageScope extends EventSource {
+  document?: EventSource & { visibilityState?: string };
+  navigator?: { onLine?: boolean };
+}
+
+/** The globals of this process, as far as they are those of a page. */
+export function pageScope(): PageScope {
+  return globalThis as unknown as PageScope;
+}
+
+/** True when the browser says that there is no network. It can be wrong, so dialing goes on, slowly. */
+export function isOffline(scope: PageScope): boolean {
+  return scope.navigator?.onLine === false;
+}
+
+/**
+ * Tells when the page comes back: `online`, `pageshow`, or `visibilitychange` to visible (S23). Does nothing outside a
+ * page. The returned function ends it.
+ */
+export function watchPage(scope: PageScope, hint: (hint: WakeHint) => void): () => void {
+  const isPage = typeof scope.addEventListener === 'function';
+  const online = () => hint('online');
+  const shown = () => hint('visible');
+  const changed = () => {
+    if (scope.document?.visibilityState === 'visible') hint('visible');
+  };
+  if (isPage) {
+    scope.addEventListener?.('online', online);
+    scope.addEventListener?.('pageshow', shown);
+    scope.document?.addEventListener?.('visibilitychange', changed);
+  }
+  return () => {
+    if (!isPage) return;
+    scope.removeEventListener?.('online', online);
+    scope.removeEventListener?.('pageshow', shown);
+    scope.document?.removeEventListener?.('visibilitychange', changed);
+  };
+}

@@ -1,0 +1,426 @@
+import { randomUUID } from 'node:crypto';
+import {
+  CloseCode,
+  closeReason,
+  type ConnectParams,
+  decodeFrame,
+  GatewayError,
+  type HelloOk,
+  isGatewayError,
+  protocolVersion,
+  type RequestFrame,
+  v4CloseCode,
+  type WireError,
+} from '@openclaw/protocol';
+import type { EncodedFrame } from '../transport/encoded-frame.ts';
+import { type ServerTransport, watermarks } from '../transport/server-transport.ts';
+import { ConnectRefusal } from './connect-refusal.ts';
+import type { EventFrames } from './event-frames.ts';
+import type { Grant } from './handshake.ts';
+import { beatIntervalMs, type Beating, type Heartbeat } from './heartbeat.ts';
+import type { ConnectionHost } from './host.ts';
+import type { ConnectionLimits } from './limits.ts';
+import type { Identity, Peer } from './peer.ts';
+
+/** What all connections share. */
+export interface ConnectionContext {
+  host: ConnectionHost;
+  heartbeat: Heartbeat;
+  events: EventFrames;
+  limits: ConnectionLimits;
+  authMode: 'none' | 'token' | 'password';
+  /** The connection may not become more: refused with 4202. */
+  isFull: () => boolean;
+  /** It left the handshake behind, one way or the other. */
+  handshakeEnded: (connection: Connection) => void;
+  joined: (connection: Connection) => void;
+  /** Its transport is gone; the last call. */
+  gone: (connection: Connection) => void;
+}
+
+/** How a connection is let in: asked once, by its first request. Throws {@link ConnectRefusal}. */
+export type Authorize = (rawParams: unknown, nonce: string) => Grant;
+
+type State =
+  /** Waiting for `connect`. */
+  | { at: 'handshaking' }
+  /** Let in; hello-ok waits for the commit of what that changed. */
+  | { at: 'greeting' }
+  | { at: 'ready' }
+  | { at: 'closed' };
+
+/** What v4 clients are told; they are held to the same watermarks. */
+const v4BufferedBytes = 50 * 1024 * 1024;
+const v4TickIntervalMs = 30_000;
+const attachmentLimits = { maxBytes: 19_464_192, maxImageBytes: 6_291_456 };
+
+/**
+ * One connection from its first byte to its last: the handshake, then requests in and answers and events out. A state and
+ * one way through it: handshaking → greeting → ready → closed. Requests that come before hello-ok was sent, or while
+ * reading is paused, wait in order.
+ */
+export class Connection implements Peer, Beating {
+  readonly connId = randomUUID();
+  readonly remoteAddress?: string;
+  readonly #transport: ServerTransport;
+  readonly #context: ConnectionContext;
+  readonly #authorize: Authorize;
+  readonly #nonce = randomUUID();
+  #state: State = { at: 'handshaking' };
+  #grant: Grant | undefined;
+  #caps: ReadonlySet<string> = new Set();
+  #hasJoined = false;
+  #seq = 0;
+  /** Whether requests are not read now: the host asked for it, or answers and events pile up (S26). */
+  #isPaused = false;
+  #isHeldByHost = false;
+  #isBacklogged = false;
+  #isServingHeld = false;
+  #held: string[] = [];
+  #heldLength = 0;
+
+  constructor(
+    transport: ServerTransport,
+    context: ConnectionContext,
+    { authorize, remoteAddress }: { authorize: Authorize; remoteAddress?: string },
+  ) {
+    this.#transport = transport;
+    this.#context = context;
+    this.#authorize = authorize;
+    if (remoteAddress !== undefined) this.remoteAddress = remoteAddress;
+  }
+
+  /** Sends the challenge and starts to listen; called once. */
+  open(): void {
+    const { heartbeat, events, host } = this.#context;
+    heartbeat.awaitHandshake(this);
+    this.#transport.open({
+      message: (text) => {
+        heartbeat.noteAlive(this);
+        this.#message(text);
+      },
+      alive: () => heartbeat.noteAlive(this),
+      drained: () => {
+        this.#isBacklogged = false;
+        this.#applyPause();
+        if (this.#state.at === 'ready') host.drained(this);
+      },
+      closed: () => this.#transportClosed(),
+    });
+    const challenge = JSON.stringify({ nonce: this.#nonce, ts: host.clock.now() });
+    this.#transport.send(events.shared('connect.challenge', challenge));
+  }
+
+  get identity(): Identity {
+    return this.#granted.identity;
+  }
+
+  get client(): ConnectParams['client'] {
+    return this.#granted.params.client;
+  }
+
+  get caps(): ReadonlySet<string> {
+    return this.#caps;
+  }
+
+  get hasStreams(): boolean {
+    return this.#grant?.hasStreams ?? false;
+  }
+
+  /** Whether the host was told of it. */
+  get hasJoined(): boolean {
+    return this.#hasJoined;
+  }
+
+  get isOpen(): boolean {
+    return this.#state.at !== 'closed' && this.#transport.isOpen;
+  }
+
+  get queuedBytes(): number {
+    return this.#transport.queuedBytes;
+  }
+
+  send(frame: EncodedFrame): void {
+    if (!this.#maySend(watermarks.hardBytes)) return;
+    this.#transport.send(frame);
+    this.#noteBacklog();
+  }
+
+  respond(id: string, isOk: boolean, json: string): void {
+    this.#respond(JSON.stringify(id), isOk, json);
+  }
+
+  sendEvent(event: string, payloadJson: string, stateVersion?: { presence: number; health: number }): void {
+    if (!this.#maySend(watermarks.hardBytes)) return;
+    const { events } = this.#context;
+    this.#transport.send(
+      this.hasStreams
+        ? events.shared(event, payloadJson, stateVersion)
+        : events.numbered(event, payloadJson, ++this.#seq, stateVersion),
+    );
+    this.#noteBacklog();
+  }
+
+  pauseReading(isPaused: boolean): void {
+    this.#isHeldByHost = isPaused;
+    this.#applyPause();
+  }
+
+  close(code: number, reason: string): void {
+    this.#end(this.hasStreams ? code : v4CloseCode(code), reason);
+  }
+
+  /** Ends the transport at once, without a goodbye. */
+  terminate(): void {
+    this.#transport.terminate();
+  }
+
+  // What the heartbeat asks and tells.
+
+  get isPingable(): boolean {
+    return !this.#transport.isLocal && !this.#isPaused;
+  }
+
+  hasDrained(): boolean {
+    return this.#transport.hasDrained();
+  }
+
+  beat(tickJson: string): void {
+    this.#transport.ping();
+    this.sendEvent('tick', tickJson);
+  }
+
+  handshakeExpired(): void {
+    if (!this.#transport.isLocal) this.#end(CloseCode.normal, '');
+  }
+
+  heartbeatLost(): void {
+    this.close(CloseCode.heartbeatLost, 'no sign of life for 10 s');
+  }
+
+  drainStalled(): void {
+    this.close(CloseCode.slowConsumer, 'slow consumer: nothing was read for 15 s');
+  }
+
+  // Inbound.
+
+  #message(text: string): void {
+    if (this.#state.at === 'closed') return;
+    if (this.#state.at === 'handshaking') {
+      this.#handshakeFrame(text);
+    } else if (this.#state.at === 'greeting' || this.#isPaused || this.#held.length > 0) {
+      this.#hold(text);
+    } else {
+      this.#frame(text);
+    }
+  }
+
+  #hold(text: string): void {
+    const { maxHeldFrames, maxHeldLength } = this.#context.limits;
+    this.#held.push(text);
+    this.#heldLength += text.length;
+    if (this.#held.length > maxHeldFrames || this.#heldLength > maxHeldLength) {
+      this.close(CloseCode.rateLimited, `more than ${maxHeldFrames} requests ahead of their answers`);
+    }
+  }
+
+  #serveHeld(): void {
+    // Serving one may pause reading again, or resume it from within.
+    if (this.#isServingHeld) return;
+    this.#isServingHeld = true;
+    try {
+      let served = 0;
+      while (served < this.#held.length && this.#state.at === 'ready' && !this.#isPaused) {
+        const text = this.#held[served++]!;
+        this.#heldLength -= text.length;
+        this.#frame(text);
+      }
+      this.#held = this.#held.slice(served);
+    } finally {
+      this.#isServingHeld = false;
+    }
+  }
+
+  #handshakeFrame(text: string): void {
+    const decoded = decodeFrame(text);
+    if (!decoded.ok) {
+      if (decoded.problem === 'not-json') this.#end(CloseCode.normal, '');
+      else this.#end(CloseCode.policy, 'invalid request frame');
+    } else if (decoded.frame.type !== 'req') {
+      this.#end(CloseCode.policy, 'invalid request frame');
+    } else {
+      this.#connect(decoded.frame);
+    }
+  }
+
+  #connect(frame: RequestFrame): void {
+    let grant: Grant;
+    try {
+      if (frame.method !== 'connect') {
+        throw new ConnectRefusal('INVALID_REQUEST', 'invalid handshake: first request must be connect');
+      }
+      grant = this.#authorize(frame.params, this.#nonce);
+      if (!this.#transport.isLocal && this.#context.isFull()) throw tooManyConnections(grant.hasStreams);
+    } catch (error) {
+      this.#refuse(frame.id, error);
+      return;
+    }
+    this.#grant = grant;
+    this.#caps = new Set(grant.params.caps);
+    this.#state = { at: 'greeting' };
+    this.#context.handshakeEnded(this);
+    this.#context.host.afterCommit(
+      () => this.#greet(frame.id, grant),
+      (error) => this.#refuse(frame.id, error),
+    );
+  }
+
+  #greet(id: string, grant: Grant): void {
+    if (this.#state.at !== 'greeting') return;
+    const { host, limits, heartbeat, joined } = this.#context;
+    this.#state = { at: 'ready' };
+    this.#transport.setMaxFrameBytes(
+      grant.identity.role === 'operator' ? limits.operatorFrameBytes : limits.agentFrameBytes,
+    );
+    this.respond(id, true, JSON.stringify(this.#helloOk(grant)));
+    this.#hasJoined = true;
+    heartbeat.add(this);
+    joined(this);
+    host.joined(this);
+    this.#serveHeld();
+  }
+
+  #helloOk({ identity, deviceToken }: Grant): HelloOk {
+    const { host, limits, authMode } = this.#context;
+    const { version, bootId, features, snapshot } = host.hello();
+    return {
+      type: 'hello-ok',
+      protocol: protocolVersion,
+      server: { version, connId: this.connId, bootId },
+      features,
+      snapshot: { authMode, ...snapshot },
+      auth: { role: identity.role, scopes: [...identity.scopes], ...deviceToken },
+      policy: {
+        maxPayload: identity.role === 'operator' ? limits.operatorFrameBytes : limits.agentFrameBytes,
+        maxBufferedBytes: this.hasStreams ? watermarks.hardBytes : v4BufferedBytes,
+        tickIntervalMs: this.hasStreams ? beatIntervalMs : v4TickIntervalMs,
+        attachments: attachmentLimits,
+      },
+    };
+  }
+
+  #refuse(id: string, cause: unknown): void {
+    if (this.#state.at === 'closed') return;
+    const refusal =
+      cause instanceof ConnectRefusal
+        ? cause
+        : new ConnectRefusal('UNAVAILABLE', isGatewayError(cause) ? cause.message : 'The handshake failed; try again.', {
+            closeCode: this.hasStreams ? CloseCode.starting : CloseCode.tryAgainLater,
+            retryAfterMs: 1_000,
+          });
+    this.#respond(JSON.stringify(id), false, JSON.stringify(refusal.toWire()));
+    this.#end(refusal.closeCode, refusal.closeReason);
+  }
+
+  #frame(text: string): void {
+    const decoded = decodeFrame(text);
+    if (!decoded.ok) {
+      if (decoded.problem !== 'not-json') this.#refuseFrame(decoded.id, decoded.reason);
+    } else if (decoded.frame.type !== 'req') {
+      this.#refuseFrame(undefined, 'at /type: must be req');
+    } else if (decoded.frame.method === 'connect') {
+      this.#respondError(JSON.stringify(decoded.frame.id), {
+        code: 'INVALID_REQUEST',
+        message: 'connect is only valid as the first request',
+      });
+    } else {
+      this.#context.host.received(this, decoded.frame);
+    }
+  }
+
+  /** Answers what is no request with the id that it carries, as it is, so that its sender can tell which one it was. */
+  #refuseFrame(id: unknown, reason: string): void {
+    const hasId = (typeof id === 'string' && id.length <= 256) || typeof id === 'number';
+    const isRequest = !reason.startsWith('at /type');
+    this.#respondError(hasId && isRequest ? JSON.stringify(id) : '"invalid"', {
+      code: 'INVALID_REQUEST',
+      message: `invalid request frame: ${reason}`,
+    });
+  }
+
+  // Outbound.
+
+  #respondError(idJson: string, error: WireError): void {
+    this.#respond(idJson, false, JSON.stringify(error));
+  }
+
+  #respond(idJson: string, isOk: boolean, json: string): void {
+    // v4's answers are not paged by bytes: a few of them may stand behind one another. What is asked for is bounded, since
+    // nothing more is read meanwhile.
+    if (!this.#maySend(this.hasStreams ? watermarks.hardBytes : v4BufferedBytes)) return;
+    this.#transport.sendText(`{"type":"res","id":${idJson},"ok":${isOk},"${isOk ? 'payload' : 'error'}":${json}}`);
+    this.#noteBacklog();
+  }
+
+  /** False once closed. Above the limit the connection is closed in place of sending: it comes back and resumes. */
+  #maySend(limitBytes: number): boolean {
+    if (!this.isOpen) return false;
+    if (this.#transport.queuedBytes <= limitBytes) return true;
+    this.close(CloseCode.slowConsumer, `slow consumer: ${this.#transport.queuedBytes} bytes were not read`);
+    return false;
+  }
+
+  #noteBacklog(): void {
+    if (this.#isBacklogged || this.#transport.queuedBytes <= watermarks.highBytes) return;
+    this.#isBacklogged = true;
+    this.#applyPause();
+  }
+
+  #applyPause(): void {
+    const isPaused = this.#isHeldByHost || this.#isBacklogged;
+    if (isPaused === this.#isPaused || this.#state.at === 'closed') return;
+    this.#isPaused = isPaused;
+    this.#transport.pauseReading(isPaused);
+    if (isPaused) return;
+    // What it said meanwhile has not been read yet.
+    this.#context.heartbeat.noteAlive(this);
+    this.#serveHeld();
+  }
+
+  // The end.
+
+  /** Closes with a code that is not mapped any more. */
+  #end(code: number, reason: string): void {
+    if (this.#state.at === 'closed') return;
+    this.#transport.close(code, closeReason(reason));
+    this.#closed();
+  }
+
+  #transportClosed(): void {
+    this.#closed();
+    this.#context.gone(this);
+  }
+
+  #closed(): void {
+    if (this.#state.at === 'closed') return;
+    const { host, heartbeat, handshakeEnded } = this.#context;
+    if (this.#state.at === 'handshaking') handshakeEnded(this);
+    this.#state = { at: 'closed' };
+    this.#held = [];
+    heartbeat.remove(this);
+    // Whoever closed it may be in the middle of something that the host's own reaction must not cut into.
+    if (this.#hasJoined) queueMicrotask(() => host.left(this));
+  }
+
+  get #granted(): Grant {
+    if (!this.#grant) throw new GatewayError('INVALID_REQUEST', `Connection ${this.connId} has not said who it is yet; wait for its hello.`);
+    return this.#grant;
+  }
+}
+
+function tooManyConnections(hasStreams: boolean): ConnectRefusal {
+  return new ConnectRefusal('UNAVAILABLE', 'too many connections; try again later', {
+    closeCode: hasStreams ? CloseCode.tooManyConnections : CloseCode.tryAgainLater,
+    retryAfterMs: 5_000,
+  });
+}

@@ -1,0 +1,62 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Transport } from '@openclaw/protocol';
+import type { Credentials, SharedSecret } from '../connection/credentials.ts';
+import type { ConnectionLimits } from '../connection/limits.ts';
+import type { Identity, Peer } from '../connection/peer.ts';
+
+/** What the edge of a gateway is made of; everything but `auth` has a default. */
+export interface EdgeOptions {
+  /** How operators prove who they are. `none` works on loopback only. */
+  auth: SharedSecret;
+  /** Origins (`https://panel.example`) whose pages may connect, exactly as browsers send them. Default none but the own one on loopback. */
+  allowedOrigins?: readonly string[];
+  /** Names beside loopback's, the bound one and IP addresses that a `Host` header may hold. Default none. */
+  allowedHosts?: readonly string[];
+  /** Addresses of proxies whose forwarded headers are believed. Default none: such requests are refused. */
+  trustedProxies?: readonly string[];
+  limits?: Partial<ConnectionLimits>;
+  /** A directory whose files are served at `/`. */
+  siteDirectory?: string;
+  /** Answers GET and HEAD requests that no route of the gateway takes, before files are looked up. */
+  fetch?: (request: Request) => Response | undefined | Promise<Response | undefined>;
+  /** What keeps the gateway from being ready, in words, beside its phase; for `/ready`. Default nothing. */
+  failing?: () => string[];
+  /** Told of failures that no client can be told of: a listener that broke, a `fetch` that threw. Default: not told. */
+  onError?: (error: unknown) => void;
+  /** Pre-framed bytes can't be compressed: anything but false is refused. */
+  perMessageDeflate?: false;
+  /** Runs a task at the end of the turn of the event loop. Default `setImmediate`. */
+  defer?: (task: () => void) => void;
+}
+
+/** Where connections come in: sockets, HTTP routes on the same port, and local peers. */
+export interface HttpEdge {
+  /** Tokens and one-use codes. */
+  readonly credentials: Credentials;
+  /** Connections after hello, local peers included. */
+  readonly connectionCount: number;
+  /** Where it listens; undefined before `listen`. */
+  readonly address: AddressInfo | undefined;
+  /**
+   * Listens for HTTP and WebSocket; port 0 picks a free one. Default host `127.0.0.1`. Rejects with Node's error
+   * (`EADDRINUSE`, `EACCES`, …), or `INVALID_REQUEST` for a host beyond loopback without auth.
+   */
+  listen(address: { port: number; host?: string }): Promise<AddressInfo>;
+  /**
+   * Serves through a server that its owner made: takes its upgrades (those of `path`, if one is given), answers the
+   * gateway's own routes, and leaves every other request to the listeners it already had. `close` gives all that back and
+   * leaves the server running.
+   */
+  attach(server: Server, options?: { path?: string }): void;
+  /**
+   * Takes a peer of this process or a worker of it. It says `connect` and gets hello-ok like everyone; what it says about
+   * itself is not asked for proof: `identity` is what counts.
+   */
+  acceptTransport(transport: Transport, identity: Identity): Peer;
+  /**
+   * Closes every connection (4102 to connections with streams, else 1012), waits a second for their goodbyes at most, and
+   * resolves when no socket is left.
+   */
+  close(): Promise<void>;
+}

@@ -1,0 +1,296 @@
+import { GatewayError, type Message, mainSessionKey, methods, type Result } from '@openclaw/protocol';
+import { conflict, executeOnce } from '../dispatch/keyed.ts';
+import { hashParams } from '../dispatch/ledger.ts';
+import { AtRelease, type Call, implement, type MethodImplementation } from '../dispatch/method.ts';
+import { v4Message } from '../projection/v4-message.ts';
+import type { NewMessage } from '../runs/intake.ts';
+import type { RunOutcome } from '../runs/open-runs.ts';
+import { decodeAttachments, putMedia } from '../sessions/message-media.ts';
+import type { SessionStream } from '../sessions/sessions.ts';
+import type { GatewayParts } from './context.ts';
+
+/** UTF-8 bytes of the messages in one page of history. */
+const pageBytes = 160 * 1_024;
+
+/** `chat.*`, `agent` and `agent.wait`. */
+export function chatMethods(parts: GatewayParts): MethodImplementation[] {
+  const { openRuns, sessions, clock } = parts;
+  return [
+    implement(methods['chat.send'], async (params, call) => {
+      const taken = await takeMessage(parts, call, 'chat.send', params);
+      const replayed = call.peer.hasStreams ? { replayed: true as const } : {};
+      switch (taken.kind) {
+        case 'claimed':
+          return { runId: params.idempotencyKey, status: 'started' as const };
+        case 'running':
+          return { runId: params.idempotencyKey, status: 'in_flight' as const, ...replayed };
+        case 'done': {
+          const { status, summary, stopReason, endedAt, error } = taken.outcome;
+          const ended = status === 'ok' ? {} : { summary: error ?? summary, stopReason, endedAt };
+          return { runId: params.idempotencyKey, status, ...ended, ...replayed };
+        }
+      }
+    }),
+    implement(methods['chat.abort'], async (params, call) => {
+      const key = sessions.canonicalKey(params.sessionKey, params.agentId);
+      const stream = await sessions.open(key);
+      return executeOnce(parts.ledger, call, 'chat.abort', params, () => {
+        const open = stream.state.runs.map(({ runId }) => runId);
+        const asked = params.runId === undefined ? open : open.filter((runId) => runId === params.runId);
+        const runIds = asked.filter((runId) =>
+          openRuns.end(runId, { phase: 'error', reason: 'aborted', aborted: true, stopReason: 'rpc' }),
+        );
+        return { ok: true as const, aborted: runIds.length > 0, runIds };
+      });
+    }),
+    implement(methods['chat.history'], (params, call) => history(parts, call, params)),
+    implement(methods['chat.startup'], async (params, call) => {
+      const sessionKey = params.sessionKey ?? mainSessionKey;
+      const page = await history(parts, call, { ...params, sessionKey });
+      return new AtRelease(() => {
+        const { result } = page.settle();
+        return {
+          result: {
+            ...result,
+            agents: parts.agents.list(),
+            defaultAgentId: parts.defaultAgentId,
+            models: parts.agents.models,
+          },
+        };
+      });
+    }),
+    implement(methods.agent, async (params, call) => {
+      const sessionKey = params.sessionKey ?? mainSessionKey;
+      const { idempotencyKey: runId, message, agentId, attachments, thinking } = params;
+      const request = { sessionKey, message, idempotencyKey: runId, agentId, attachments, thinking };
+      const taken = await takeMessage(parts, call, 'agent', request);
+      const final = (outcome: RunOutcome) => agentResult(parts, outcome);
+      if (taken.kind === 'done') return final(taken.outcome);
+      openRuns.onEnd(runId, (outcome) => {
+        void final(outcome).then((result) => call.respondAgain(result));
+      });
+      const key = sessions.canonicalKey(sessionKey, agentId);
+      return {
+        runId,
+        sessionKey: key,
+        agentId: sessions.requireAgent(key),
+        status: 'accepted' as const,
+        acceptedAt: clock.now(),
+      };
+    }),
+    implement(methods['agent.wait'], ({ runId, timeoutMs = 30_000 }) => {
+      const known = openRuns.outcome(runId);
+      if (known) return waitResult(known);
+      return new Promise<Result<'agent.wait'>>((resolve) => {
+        const cancelTimer = clock.schedule(() => {
+          cancelWait();
+          resolve({ runId, status: 'timeout' });
+        }, timeoutMs);
+        const cancelWait = openRuns.onEnd(runId, (outcome) => {
+          cancelTimer();
+          resolve(waitResult(outcome));
+        });
+      });
+    }),
+  ];
+}
+
+function waitResult({ runId, status, endedAt, stopReason, error }: RunOutcome): Result<'agent.wait'> {
+  const failed = status === 'ok' ? {} : { error: error ?? stopReason };
+  return { runId, status: status === 'ok' ? 'ok' : 'error', endedAt, stopReason, ...failed };
+}
+
+async function agentResult({ sessions, log }: GatewayParts, outcome: RunOutcome): Promise<Result<'agent'>> {
+  const { runId, status, summary, sessionKey, stopReason, error } = outcome;
+  const stream = await sessions.open(sessionKey);
+  const records = await log.readMessages(stream, stream.committedHead + 1, 50, 1_048_576);
+  const message = records
+    .map(({ frame }) => (JSON.parse(frame.text) as { payload: { message: Message } }).payload.message)
+    .findLast((row) => row.runId === runId && row.role === 'assistant');
+  const text = message?.content.map((block) => (block.type === 'text' ? block.text : '')).join('') ?? '';
+  return {
+    runId,
+    status,
+    summary: status === 'ok' ? summary : (error ?? summary),
+    result: { payloads: text === '' ? [] : [{ text, mediaUrl: null }], meta: { stopReason } },
+  };
+}
+
+interface SendParams {
+  sessionKey: string;
+  agentId?: string | undefined;
+  sessionId?: string | undefined;
+  message: string;
+  queueMode?: NewMessage['queueMode'];
+  attachments?: { mimeType?: string | undefined; fileName?: string | undefined; content?: unknown }[] | undefined;
+  idempotencyKey: string;
+}
+
+type Taken = { kind: 'claimed' } | { kind: 'running' } | { kind: 'done'; outcome: RunOutcome };
+
+/** Claims the key and takes the message, in that order and in one transaction (S18, S28). */
+async function takeMessage(parts: GatewayParts, call: Call, method: string, params: SendParams): Promise<Taken> {
+  const { sessions, intake, openRuns, ledger, committer } = parts;
+  const canonicalKey = sessions.canonicalKey(params.sessionKey, params.agentId);
+  const agentId = sessions.requireAgent(canonicalKey);
+  if (params.message.trim() === '' && !params.attachments?.length) {
+    throw new GatewayError('INVALID_REQUEST', `invalid ${method} params: message or attachment required`);
+  }
+  const files = decodeAttachments(params.attachments ?? []);
+  const stream = await sessions.open(canonicalKey);
+  const { sessionId } = params;
+  if (sessionId !== undefined && stream.state.entry && stream.state.entry.sessionId !== sessionId) {
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      `the session ${params.sessionKey} is another one by now (${stream.state.entry.sessionId}); read it again.`,
+    );
+  }
+  const runId = params.idempotencyKey;
+  const message: NewMessage = { runId, stream, canonicalKey, agentId, content: [], queueMode: params.queueMode };
+  const claim = ledger.claim({
+    principal: call.peer.identity.principal,
+    method,
+    key: runId,
+    paramsHash: hashParams({
+      sessionKey: canonicalKey,
+      message: params.message,
+      attachments: params.attachments ?? [],
+    }),
+    runId,
+    admit: () => {
+      if (parts.phase() === 'draining') {
+        throw new GatewayError('UNAVAILABLE', `${method} unavailable during gateway restart; send it again.`, {
+          retryable: true,
+          retryAfterMs: 1_000,
+          details: { method, reason: 'gateway-restarting' },
+        });
+      }
+      intake.admit(message);
+    },
+  });
+  switch (claim.kind) {
+    case 'conflict':
+      throw conflict(method);
+    case 'running':
+      return { kind: 'running' };
+    case 'done': {
+      const outcome = openRuns.outcome(runId);
+      if (outcome) return { kind: 'done', outcome };
+      const { error } = JSON.parse(claim.row.answer ?? '{}') as { error?: Parameters<typeof GatewayError.fromWire>[0] };
+      throw GatewayError.fromWire(
+        error ?? { code: 'UNKNOWN_OUTCOME', message: `What became of run ${runId} is not known.` },
+      );
+    }
+    case 'claimed': {
+      if (params.message !== '') message.content.push({ type: 'text', text: params.message });
+      for (const { bytes, mimeType, fileName } of files) {
+        message.content.push({ type: 'media', media: putMedia(committer, stream.name, bytes, { mimeType, fileName }) });
+      }
+      intake.take(message);
+      return { kind: 'claimed' };
+    }
+  }
+}
+
+interface HistoryParams {
+  sessionKey: string;
+  agentId?: string | undefined;
+  limit?: number | undefined;
+  offset?: number | undefined;
+  maxChars?: number | undefined;
+  cursor?: string | undefined;
+}
+
+async function history(
+  parts: GatewayParts,
+  { peer }: Call,
+  params: HistoryParams,
+): Promise<AtRelease<Result<'chat.history'>>> {
+  const { sessions, openRuns, log } = parts;
+  const { limit = 200, offset = 0, maxChars } = params;
+  const stream = await sessions.open(sessions.canonicalKey(params.sessionKey, params.agentId));
+  const since = params.cursor === undefined ? undefined : parseCursor(params.cursor, stream);
+  if (since === 'reset')
+    return new AtRelease(() => ({ result: { kind: 'reset', sessionKey: params.sessionKey, messages: [] } }));
+  const total = (stream.committedState as SessionStream['state']).messageCount;
+  // What is committed while the messages are read follows the position.
+  const position = { stream: stream.name, epoch: stream.epoch, offset: stream.committedHead };
+  const before = await offsetOfNewest(log, stream, total, offset);
+  const wanted = Math.min(limit, total - offset);
+  const records = wanted > 0 ? await log.readMessages(stream, before, wanted, pageBytes) : [];
+  const page = since === undefined ? records : records.filter((record) => record.offset > since);
+  const first = total - offset - records.length;
+  const messages = page.map((record) => {
+    const { payload } = JSON.parse(record.frame.text) as { payload: { message: Message; messageSeq: number } };
+    const message = maxChars === undefined ? payload.message : cutMessage(payload.message, maxChars);
+    return peer.hasStreams ? message : v4Message(message, payload.messageSeq);
+  });
+  const newest = records.at(-1)?.offset ?? 0;
+  return new AtRelease(() => {
+    const { entry, runs: open, inputs } = stream.committedState as SessionStream['state'];
+    const active = open[0];
+    const inFlightRun = active && {
+      runId: active.runId,
+      text: answerSoFar(openRuns.answerOf(active.runId), peer.hasStreams),
+      startedAt: active.startedAt,
+      events: [],
+    };
+    const result = {
+      sessionKey: params.sessionKey,
+      ...(entry ? { sessionId: entry.sessionId } : {}),
+      ...(since === undefined ? {} : { kind: 'delta' }),
+      messages: messages as Message[],
+      hasMore: first > 0,
+      ...(first > 0 ? { nextOffset: offset + records.length } : {}),
+      totalMessages: total,
+      pendingInputs: { items: inputs.map(({ runId, mode }) => ({ runId, mode })), total: inputs.length },
+      deltaCursor: `${stream.epoch}.${newest}`,
+      defaults: {},
+      sessionInfo: {
+        ...(entry ?? { key: params.sessionKey }),
+        hasActiveRun: open.length > 0,
+        activeRunIds: open.map(({ runId }) => runId),
+      },
+      ...(inFlightRun ? { inFlightRun } : {}),
+      ...(peer.hasStreams ? { position } : {}),
+    };
+    return { result: result as Result<'chat.history'> };
+  });
+}
+
+/** Connections with streams have the whole from their stream; their frames are bounded (S22). */
+function answerSoFar(text: string, hasStreams: boolean): string {
+  return hasStreams ? text.slice(0, 32_000) : text;
+}
+
+/** The log offset below which the page begins, when the newest `skip` messages are left out. */
+async function offsetOfNewest(
+  log: GatewayParts['log'],
+  stream: SessionStream,
+  total: number,
+  skip: number,
+): Promise<number> {
+  let before = stream.committedHead + 1;
+  for (let left = Math.min(skip, total); left > 0; ) {
+    const page = await log.readMessages(stream, before, Math.min(left, 500), 4 * 1_048_576);
+    if (page.length === 0) break;
+    before = page[0]?.offset ?? before;
+    left -= page.length;
+  }
+  return before;
+}
+
+function parseCursor(cursor: string, stream: SessionStream): number | 'reset' {
+  const [epoch, offset] = cursor.split('.');
+  const since = Number(offset);
+  return epoch === stream.epoch && Number.isSafeInteger(since) && since <= stream.committedHead ? since : 'reset';
+}
+
+function cutMessage(message: Message, maxChars: number): Message {
+  const content = message.content.map((block) =>
+    block.type === 'text' && block.text.length > maxChars
+      ? { ...block, text: block.text.slice(0, maxChars), cut: true as const }
+      : block,
+  );
+  return { ...message, content };
+}

@@ -1,0 +1,52 @@
+import { CloseCode, GatewayError, methods } from '@openclaw/protocol';
+import type { Peer } from '../connection/peer.ts';
+import { executeOnce } from '../dispatch/keyed.ts';
+import { AtRelease, implement, type MethodImplementation } from '../dispatch/method.ts';
+import type { GatewayParts } from './context.ts';
+
+/** Emits of one agent connection that may wait for their commit (S28). */
+const maxUnacknowledged = 64;
+
+/** What agents call, and the answers of people to approvals. */
+export function runMethods(parts: GatewayParts): MethodImplementation[] {
+  const { agents, approvals, agentCalls, recovery, ledger, committer } = parts;
+  const unacknowledged = new WeakMap<Peer, number>();
+  return [
+    implement(methods['agent.attach'], (params, { peer }) => {
+      const { stream, held, orphans } = agents.attach(peer, params);
+      recovery.orphaned(orphans, params);
+      if (!params.resumable) recovery.endUnresumable(peer.identity.id);
+      recovery.resumed(held);
+      return { agentId: peer.identity.id, stream, runs: held };
+    }),
+    implement(methods['run.start'], ({ runId }, { peer }) => agentCalls.start(peer, runId)),
+    implement(methods['run.messages'], ({ runId, before }, { peer }) => agentCalls.messages(peer, runId, before)),
+    implement(methods['run.emit'], (params, { peer }) => {
+      const waiting = unacknowledged.get(peer) ?? 0;
+      if (waiting >= maxUnacknowledged) {
+        peer.close(CloseCode.tooLarge, `more than ${maxUnacknowledged} emits without waiting for their answers`);
+        throw new GatewayError('UNAVAILABLE', 'too many emits at a time', { retryable: true, retryAfterMs: 1_000 });
+      }
+      const result = agentCalls.emit(peer, params);
+      unacknowledged.set(peer, waiting + 1);
+      const done = () => unacknowledged.set(peer, (unacknowledged.get(peer) ?? 1) - 1);
+      committer.release(done, done);
+      return result;
+    }),
+    implement(
+      methods['approvals.list'],
+      () => new AtRelease(() => ({ result: { approvals: [...approvals.committed] } })),
+    ),
+    implement(methods['approvals.resolve'], (params, call) =>
+      executeOnce(ledger, call, 'approvals.resolve', params, () => {
+        if (!agentCalls.resolve(params.id, params.decision, 'resolved')) {
+          throw new GatewayError(
+            'APPROVAL_NOT_FOUND',
+            `no approval ${params.id.slice(0, 128)} waits; it was answered, or its run has ended.`,
+          );
+        }
+        return { ok: true as const, id: params.id, decision: params.decision };
+      }),
+    ),
+  ];
+}

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+import { GatewayError, type HelloOk, methods, type PresenceEntry, type Result } from '@openclaw/protocol';
+import type { Credentials } from '../connection/credentials.ts';
+import { implement, type MethodImplementation } from '../dispatch/method.ts';
+import type { GatewayParts } from './context.ts';
+
+/** What the system methods need beside the parts. */
+export interface SystemFacts {
+  version: string;
+  bootId: string;
+  uptimeMs(): number;
+  connectionCount(): number;
+  presence(): PresenceEntry[];
+  health(): HelloOk['snapshot']['health'];
+  credentials: Credentials;
+  /** The configuration in use; secrets are left out by its owner. */
+  config(): { path: string; exists: boolean; values: Record<string, unknown> };
+}
+
+/** `health`, `status`, `ping` and what else tells how the gateway is; media and tokens. */
+export function systemMethods(parts: GatewayParts, facts: SystemFacts): MethodImplementation[] {
+  const { clock, sessions, openRuns, committer, agents, store } = parts;
+  return [
+    implement(methods.health, () => facts.health()),
+    implement(methods.ping, () => ({ ts: clock.now() })),
+    implement(methods.status, () => ({
+      version: facts.version,
+      bootId: facts.bootId,
+      uptimeMs: facts.uptimeMs(),
+      phase: parts.phase(),
+      connections: facts.connectionCount(),
+      sessions: sessions.count,
+      runs: openRuns.count,
+      store: { ok: committer.failure === undefined, commits: committer.commitCount, events: committer.eventCount },
+    })),
+    implement(methods['system-presence'], () => facts.presence()),
+    implement(methods['config.get'], () => {
+      const { path, exists, values } = facts.config();
+      return {
+        path,
+        exists,
+        valid: true,
+        config: values,
+        hash: createHash('sha256').update(JSON.stringify(values)).digest('hex').slice(0, 16),
+      };
+    }),
+    implement(methods['agents.list'], () => ({
+      defaultId: parts.defaultAgentId,
+      mainKey: 'main',
+      scope: 'per-sender',
+      agents: agents.list(),
+    })),
+    implement(methods['models.list'], () => ({ models: agents.models })),
+    implement(methods['media.read'], async ({ id, at = 0, maxBytes = 131_072 }): Promise<Result<'media.read'>> => {
+      const page = await store.readMedia(id, at, maxBytes);
+      if (!page)
+        throw new GatewayError('INVALID_REQUEST', `no media ${id}: its session was deleted, or the id is wrong.`);
+      const { mimeType, sizeBytes, fileName, bytes } = page;
+      return {
+        media: { id, mimeType, sizeBytes, ...(fileName === undefined ? {} : { fileName }) },
+        at,
+        bytes: Buffer.from(bytes).toString('base64'),
+        isLast: at + bytes.length >= sizeBytes,
+      };
+    }),
+    implement(methods['tokens.create'], ({ role, id, scopes }) => {
+      if (role === 'agent' && !agents.ids.includes(id)) {
+        throw new GatewayError(
+          'INVALID_REQUEST',
+          `unknown agent id: ${id}. This gateway has ${agents.ids.join(', ')}.`,
+          { details: { code: 'UNKNOWN_AGENT_ID' } },
+        );
+      }
+      const {
+        token,
+        scopes: granted,
+        issuedAtMs,
+      } = facts.credentials.createToken({ role, id, ...(scopes ? { scopes } : {}) });
+      return { token, role, id, scopes: [...granted], issuedAtMs };
+    }),
+  ];
+}

@@ -1,0 +1,130 @@
+import type { AgentPayload, Payload, RunPartData } from '@openclaw/protocol';
+import type { RunText, TextCursor } from './run-text.ts';
+import type { RunIdentity } from './v4-run.ts';
+
+/** An event for v4 connections. Its payload is stringified once, whoever gets it. */
+export interface ProjectedEvent {
+  event: string;
+  json: string;
+}
+
+/** What v4 says about a run before the first word. */
+export type StartupPhase = 'preparing_context' | 'starting_model';
+
+/** Where an event stands in its run. */
+interface Mark {
+  seq: number;
+  ts: number;
+}
+
+/** An `agent` event with data in v4's form. */
+export function agentEvent(
+  { runId, sessionKey, sessionId, agentId }: RunIdentity,
+  { seq, ts }: Mark,
+  stream: string,
+  data: object,
+): ProjectedEvent {
+  const payload = { runId, stream, data, sessionKey, sessionId, agentId, seq, ts, isHeartbeat: false };
+  return { event: 'agent', json: JSON.stringify(payload) };
+}
+
+/** What came of a text since `cursor`: an `agent` event of its part, or chat's `delta`. Undefined when nothing came. */
+export function textEvent(identity: RunIdentity, text: RunText, cursor: TextCursor): ProjectedEvent | undefined {
+  const piece = text.since(cursor);
+  if (!piece) return undefined;
+  const replace = piece.isReplaced ? { replace: true } : {};
+  if (text.stream !== 'chat') {
+    return agentEvent(identity, text, text.stream, {
+      text: text.text,
+      delta: piece.delta,
+      itemId: text.itemId,
+      ...replace,
+    });
+  }
+  const words = { deltaText: piece.delta, ...replace, message: chatMessage(text.text, text.ts) };
+  return chatEvent(identity, text.seq, 'delta', words);
+}
+
+/** The two events by which v4 shows a run that has no words yet. */
+export function statusEvents(identity: RunIdentity, mark: Mark, phase: StartupPhase): ProjectedEvent[] {
+  return [chatEvent(identity, mark.seq, 'status', { phase }), agentEvent(identity, mark, 'run_status', { phase })];
+}
+
+/** The end of a run: its last `agent` event, then chat's `final`, `aborted` or `error` with the whole answer. */
+export function terminalEvents(
+  payload: Extract<AgentPayload, { stream: 'lifecycle' }>,
+  answer: string,
+  startedAt: number | undefined,
+): ProjectedEvent[] {
+  const { data, seq, ts } = payload;
+  const isAborted = data.phase === 'error' && (data.reason === 'aborted' || data.aborted === true);
+  const times = { startedAt: data.startedAt ?? startedAt, endedAt: data.endedAt ?? ts };
+  const message = answer === '' ? {} : { message: chatMessage(answer, ts) };
+  if (data.phase === 'end') {
+    const stopReason = data.stopReason ?? 'stop';
+    return [
+      agentEvent(payload, payload, 'lifecycle', { phase: 'end', stopReason, aborted: false, ...times }),
+      chatEvent(payload, seq, 'final', { stopReason, ...message }),
+    ];
+  }
+  if (isAborted) {
+    return [
+      agentEvent(payload, payload, 'lifecycle', { phase: 'error', stopReason: 'aborted', aborted: true, ...times }),
+      chatEvent(payload, seq, 'aborted', { stopReason: data.stopReason ?? 'rpc', ...message }),
+    ];
+  }
+  const error = data.error ?? `The run ended: ${data.reason ?? 'failed'}.`;
+  const failure = { errorMessage: error, errorKind: errorKind(data) };
+  return [
+    agentEvent(payload, payload, 'lifecycle', {
+      phase: 'error',
+      error,
+      aborted: false,
+      ...failureStop(data),
+      ...times,
+    }),
+    chatEvent(payload, seq, 'error', { ...failure, ...failureStop(data), ...message }),
+  ];
+}
+
+/** A tool call in v4's form: what it answers is content blocks, with the value beside them. */
+export function toolData({ safe, partialResult, result, ...data }: RunPartData<'tool'>): object {
+  return {
+    ...data,
+    ...(partialResult === undefined ? {} : { partialResult: toolContent(partialResult) }),
+    ...(data.phase === 'result' ? { isError: data.isError === true, result: toolContent(result ?? null) } : {}),
+  };
+}
+
+/** The payload of v4's `sessions.changed`: what changed, with the fields of the session's row beside it. */
+export function sessionsChanged({ sessionKey, reason, ts, entry, hasActiveRun }: Payload<'sessions.changed'>): object {
+  const row = entry && { ...entry, kind: 'direct', hasActiveRun: hasActiveRun === true };
+  return { ...row, sessionKey, reason, ts };
+}
+
+function chatEvent(
+  { runId, sessionKey, agentId }: RunIdentity,
+  seq: number,
+  state: string,
+  rest: object,
+): ProjectedEvent {
+  return { event: 'chat', json: JSON.stringify({ runId, sessionKey, agentId, seq, state, ...rest }) };
+}
+
+function chatMessage(text: string, timestamp: number) {
+  return { role: 'assistant', content: [{ type: 'text', text }], timestamp };
+}
+
+function errorKind({ errorKind, reason }: RunPartData<'lifecycle'>): string {
+  return errorKind ?? (reason === 'timeout' ? 'timeout' : 'unknown');
+}
+
+function failureStop({ stopReason }: RunPartData<'lifecycle'>): object {
+  return stopReason === undefined ? {} : { stopReason };
+}
+
+function toolContent(value: unknown): object {
+  if (typeof value === 'object' && value !== null && 'content' in value && Array.isArray(value.content)) return value;
+  if (typeof value === 'string') return { content: [{ type: 'text', text: value }] };
+  return { content: [{ type: 'text', text: JSON.stringify(value) }], details: value };
+}

@@ -1,0 +1,74 @@
+import type { Approval, ApprovalsState, Payload, RunPartData } from '@openclaw/protocol';
+import type { Stream, StreamLog } from '../streams/stream-log.ts';
+
+type ApprovalsStream = Stream & { state: ApprovalsState; committedState: ApprovalsState };
+
+/** How long an approval waits before it counts as denied, in ms. */
+const approvalTimeoutMs = 600_000;
+
+/** Questions to a person that runs wait for: a stream of its own, answerable from any client, kept over a restart. */
+export class Approvals {
+  readonly #log: StreamLog;
+  readonly #now: () => number;
+  #stream: ApprovalsStream | undefined;
+
+  constructor({ log, now }: { log: StreamLog; now: () => number }) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** Brings the stream into memory; called once. */
+  async start(): Promise<void> {
+    this.#stream = (await this.#log.open('approvals')) as ApprovalsStream;
+  }
+
+  /** Those that wait, oldest first. */
+  get open(): readonly Approval[] {
+    return this.#stream?.state.open ?? [];
+  }
+
+  /** Those that wait as far as they are committed. */
+  get committed(): readonly Approval[] {
+    return this.#stream?.committedState.open ?? [];
+  }
+
+  find(approvalId: string): Approval | undefined {
+    return this.open.find((approval) => approval.approvalId === approvalId);
+  }
+
+  isWaiting(runId: string): boolean {
+    return this.open.some((approval) => approval.runId === runId);
+  }
+
+  /** Asks; returns the question with its deadline. Asking what is open already asks nothing new. */
+  request(runId: string, sessionKey: string, asked: RunPartData<'approval'>): RunPartData<'approval'> {
+    const known = this.find(asked.approvalId);
+    const requestedAt = this.#now();
+    const expiresAt = known?.expiresAt ?? requestedAt + approvalTimeoutMs;
+    const { phase, decision, reason, ...question } = asked;
+    if (!known && this.#stream) {
+      const payload: Payload<'approval.requested'> = { ...question, runId, sessionKey, requestedAt, expiresAt };
+      this.#log.append(this.#stream, 'approval.requested', payload, { keep: 'fact', durable: true });
+    }
+    return { ...question, phase: 'requested', expiresAt };
+  }
+
+  /** Takes an approval off the list; the caller tells the run. */
+  settle(approval: Approval, decision: 'allow' | 'deny', reason: Payload<'approval.resolved'>['reason']): void {
+    if (!this.#stream) return;
+    const payload: Payload<'approval.resolved'> = {
+      approvalId: approval.approvalId,
+      runId: approval.runId,
+      decision,
+      reason,
+      ts: this.#now(),
+    };
+    this.#log.append(this.#stream, 'approval.resolved', payload, { keep: 'fact', durable: true });
+  }
+
+  /** Those whose time is over. */
+  expired(): Approval[] {
+    const now = this.#now();
+    return this.open.filter(({ expiresAt }) => expiresAt <= now);
+  }
+}
