@@ -15,6 +15,8 @@ const httpConfig = z.strictObject({
   allowedOrigins: z.array(z.url()).default([]),
   allowedHosts: z.array(text).default([]),
   trustedProxies: z.array(text).default([]),
+  /** A directory that is served at `/` in place of the chat page. */
+  page: text.optional(),
 });
 
 const toolConfig = z.strictObject({
@@ -113,6 +115,24 @@ export function parseConfig(source: string, env: Readonly<Record<string, string 
   });
   throw problem(`${sentences.join('; ')}. The settings are in apps/gateway/README.md.`);
 }
+
+/** What `config.get` may show: the settings with every secret, and everything that may hold one, as a mark. */
+export function shownConfig(config: Config): Record<string, unknown> {
+  return withoutSecrets(config) as Record<string, unknown>;
+}
+
+function withoutSecrets(value: unknown, name = ''): unknown {
+  if (Array.isArray(value)) return value.map((item) => withoutSecrets(item));
+  if (typeof value === 'object' && value !== null) {
+    const mayHoldSecrets = name === 'env' || name === 'headers';
+    return Object.fromEntries(
+      Object.entries(value).map(([key, field]) => [key, mayHoldSecrets ? secretMark : withoutSecrets(field, key)]),
+    );
+  }
+  return ['token', 'password', 'apiKey'].includes(name) && value !== undefined ? secretMark : value;
+}
+
+const secretMark = '(secret)';
 
 /** Puts the environment's values in place of `${NAME}` in every text of `value`; `$${` stands for `${`. */
 function expand(

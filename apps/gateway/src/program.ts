@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
 import { isGatewayError, systemClock } from '@openclaw/protocol';
-import { createGateway, type Gateway } from '@openclaw/server';
+import { createGateway, type Gateway, type GatewayOptions } from '@openclaw/server';
 import { sqliteStore } from '@openclaw/store-sqlite';
 import { AgentWorker } from './agent-worker.ts';
 import { ExitCode, StartError } from './exit.ts';
@@ -35,8 +35,8 @@ export async function runProgram(flags: Flags, { env, print, warn }: Surrounding
   const clock = systemClock();
   const startedAtMs = clock.elapsed();
   const settings = resolveSettings(flags, env);
-  const page = pageDirectory();
-  const gateway = await openGateway(settings, page, warn);
+  const { page = pageDirectory(), ...http } = settings.http;
+  const gateway = await openGateway(settings, { ...http, ...(page === undefined ? {} : { siteDirectory: page }) }, warn);
   let address: AddressInfo;
   try {
     address = await listen(gateway, settings);
@@ -66,17 +66,16 @@ export async function runProgram(flags: Flags, { env, print, warn }: Surrounding
   };
 }
 
-async function openGateway(settings: Settings, page: string | undefined, warn: Surroundings['warn']): Promise<Gateway> {
-  const { auth, http, stateDirectory, agentName, configPath } = settings;
+async function openGateway(settings: Settings, http: Partial<GatewayOptions>, warn: Surroundings['warn']): Promise<Gateway> {
+  const { auth, stateDirectory, agentName, configPath, shown } = settings;
   try {
     return await createGateway({
       store: sqliteStore({ directory: stateDirectory }),
       auth,
       agents: [{ id: 'main', ...(agentName === undefined ? {} : { name: agentName }) }],
       ...http,
-      ...(page === undefined ? {} : { siteDirectory: page }),
       version: programVersion(),
-      config: () => ({ path: configPath ?? '', exists: configPath !== undefined, values: {} }),
+      config: () => ({ path: configPath ?? '', exists: configPath !== undefined, values: shown }),
       onWarning: (warning, cause) => warn(cause === undefined ? warning : `${warning}: ${messageOf(cause)}`),
     });
   } catch (error) {

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { GatewayOptions } from '@openclaw/server';
 import { type AgentChoice, chooseAgent } from './agent-choice.ts';
-import { type Config, defaultConfig, readConfig } from './config.ts';
+import { type Config, defaultConfig, readConfig, shownConfig } from './config.ts';
 import { ExitCode, StartError } from './exit.ts';
 import type { Flags } from './flags.ts';
 import { defaultStateDirectory, keptToken, prepareStateDirectory, tokenPath } from './state-directory.ts';
@@ -21,6 +21,8 @@ export interface Settings {
   tokenFile: string | undefined;
   /** The file that was read, if there was one. */
   configPath: string | undefined;
+  /** What `config.get` may show. */
+  shown: Record<string, unknown>;
 }
 
 const defaultPort = 18_789;
@@ -52,6 +54,7 @@ export function resolveSettings(flags: Flags, env: Readonly<Record<string, strin
     agentName: config.agent.name,
     tokenFile: isKept ? tokenPath(stateDirectory) : undefined,
     configPath,
+    shown: shownConfig(config),
   };
 }
 

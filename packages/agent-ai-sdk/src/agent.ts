@@ -114,6 +114,7 @@ async function* answer(
       messages,
       tools: await toolSet(tools),
       reasoning: isForeign ? undefined : reasoningOf(session.thinkingLevel),
+      maxOutputTokens: config.maxOutputTokens,
       maxRetries,
       signal,
       usedCallIds,
@@ -214,11 +215,11 @@ async function conversation({ messages, olderMessages }: RunContext, contextToke
 }
 
 async function toolSet(tools: ReadonlyMap<string, AgentTool>): Promise<ToolSet> {
-  const { dynamicTool, jsonSchema } = await import('ai');
+  const { jsonSchema, tool } = await import('ai');
   const set: ToolSet = {};
   for (const { name, description, parameters = { type: 'object', properties: {} } } of tools.values()) {
     // Without `execute`: calls come back to be carried out here, with approval, abort and journal in one place.
-    set[name] = dynamicTool({ description, inputSchema: jsonSchema(parameters), execute: undefined as never });
+    set[name] = tool({ description, inputSchema: jsonSchema(parameters) });
   }
   return set;
 }

@@ -28,6 +28,8 @@ export interface AiSdkAgentConfig {
   maxSteps?: number;
   /** Tokens that the conversation may take, estimated at four characters each; older messages are left out. Default 32,000. */
   contextTokens?: number;
+  /** Tokens that the model may say per call. Default: the provider's. */
+  maxOutputTokens?: number;
   /** Times that a refused model call is tried again (429, 5xx, no connection). Default 2. */
   maxRetries?: number;
 }

@@ -47,10 +47,12 @@ export function modelFailure(error: unknown, { baseUrl, model, apiKey }: ModelEn
     return fail(`The model at ${host} did not answer in time: ${said}. Try again.`, 'timeout');
   }
   if (status !== undefined && status >= 400) return fail(`The model at ${host} answered with an error (${status}): ${said}.`);
-  if (isUnreachable(error)) {
+  if (isUnreachable(error) || said.startsWith('Cannot connect')) {
     return fail(`No model answers at ${baseUrl}: ${said}. Check that it is running and that the address is right.`);
   }
-  if (/terminated|aborted|socket|ECONNRESET|premature|other side closed|JSON|stream/i.test(said)) return cutOff(said, error);
+  // A good status and then an error: the body broke off, or was never what it should be.
+  const isCut = status !== undefined || /terminated|aborted|socket|ECONNRESET|premature|other side closed/i.test(said);
+  if (isCut) return cutOff(said, error);
   return fail(`The model at ${host} failed: ${said}.`);
 }
 

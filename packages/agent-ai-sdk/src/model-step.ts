@@ -29,6 +29,7 @@ export interface StepInput {
   messages: ModelMessage[];
   tools: ToolSet;
   reasoning: 'none' | 'minimal' | 'low' | 'medium' | 'high' | undefined;
+  maxOutputTokens: number | undefined;
   maxRetries: number;
   signal: AbortSignal;
   /** Names of calls that the run has used: some servers count from 0 at every answer. */
@@ -44,6 +45,8 @@ type AssistantContent = Exclude<Extract<ModelMessage, { role: 'assistant' }>['co
 export async function* modelStep(input: StepInput): AsyncGenerator<AgentPart, StepOutcome | undefined, void> {
   const { endpoint, signal, usedCallIds } = input;
   const { streamText } = await import('ai');
+  // Its warnings go to the console, which is the gateway's log; whoever wants them sets this to true.
+  (globalThis as { AI_SDK_LOG_WARNINGS?: unknown }).AI_SDK_LOG_WARNINGS ??= false;
   const content: AssistantContent = [];
   const calls: ModelCall[] = [];
   const open = new Map<string, Extract<AssistantContent[number], { type: 'text' | 'reasoning' }>>();
@@ -57,6 +60,7 @@ export async function* modelStep(input: StepInput): AsyncGenerator<AgentPart, St
       // Errors come as parts; the default would write them to the console.
       onError: () => undefined,
       ...(input.instructions ? { instructions: input.instructions } : {}),
+      ...(input.maxOutputTokens ? { maxOutputTokens: input.maxOutputTokens } : {}),
       ...(input.reasoning ? { reasoning: input.reasoning } : {}),
     });
     for await (const part of stream) {
@@ -99,7 +103,7 @@ export async function* modelStep(input: StepInput): AsyncGenerator<AgentPart, St
         case 'finish-step': {
           const { finishReason, rawFinishReason, usage } = part;
           if (finishReason === 'other' && rawFinishReason === undefined && calls.length === 0) throw cutOff('it ended without saying why');
-          const kept = content.filter((block) => block.type !== 'text' || block.text !== '');
+          const kept = content.filter((block) => isRepeatable(block, endpoint.provider));
           return { answer: { role: 'assistant', content: kept }, calls, finishReason, usage };
         }
         default:
@@ -121,6 +125,12 @@ export function addUsage(total: Usage, { inputTokens, outputTokens }: LanguageMo
   if (outputTokens !== undefined) sum.outputTokens = (total.outputTokens ?? 0) + outputTokens;
   if (sum.inputTokens !== undefined && sum.outputTokens !== undefined) sum.totalTokens = sum.inputTokens + sum.outputTokens;
   return sum;
+}
+
+/** Empty text is refused by providers, and so is thinking that Anthropic did not sign. */
+function isRepeatable(block: AssistantContent[number], provider: ModelEndpoint['provider']): boolean {
+  if (block.type === 'text') return block.text !== '';
+  return block.type !== 'reasoning' || provider !== 'anthropic' || block.providerOptions !== undefined;
 }
 
 function unusedId(wanted: string, used: Set<string>): string {

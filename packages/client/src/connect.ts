@@ -162,9 +162,7 @@ class ConnectedGateway implements Gateway {
       this.#queue.answer(frame);
       return;
     }
-    const isStream = this.#subscriptions.event(frame, units);
-    if (isStream && frame.stream !== undefined) return;
-    if (frame.event.startsWith('stream.')) return;
+    if (this.#subscriptions.event(frame, units)) return;
     const { event, payload, stateVersion } = frame;
     this.#emit('event', { event, payload, ...(stateVersion ? { stateVersion } : {}) });
   }

@@ -8,7 +8,8 @@ export type RunRecord =
   /** Continuity broke, or the run was met in its course: this is how it stands. */
   | { type: 'state'; reason: ResetReason | undefined; parts: OpenRun['parts'] };
 
-interface Kept {
+/** A record as it is kept. */
+export interface Kept {
   record: RunRecord;
   units: number;
   /** The place behind it. */
@@ -21,6 +22,8 @@ export class RunLog {
   base = 0;
   /** Where the stream stood before the run's first record. */
   start: Bookmark | undefined;
+  /** The first record, when it is a state: what came before it can't be read again. */
+  opening: Kept | undefined;
   isEnded = false;
   error: GatewayError | undefined;
   /** The text of the answer, when the run ended out of sight. */
@@ -39,7 +42,9 @@ export class RunLog {
   }
 
   append(record: RunRecord, units: number, after: Bookmark | undefined): void {
-    this.#records.push({ record, units, after });
+    const kept = { record, units, after };
+    if (this.end === 0 && record.type === 'state') this.opening = kept;
+    this.#records.push(kept);
     this.#units += units;
     const { bufferedEvents, bufferedUnits } = this.#caps;
     if (this.#records.length > bufferedEvents || this.#units > bufferedUnits) this.#dropHalf();

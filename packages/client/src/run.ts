@@ -83,7 +83,11 @@ export class FollowedRun implements Run, FeedReader {
     let place: Bookmark | undefined;
     for (;;) {
       if (index < log.base) {
-        yield* this.#readAgain(fold, index === 0 ? log.start : place);
+        if (index === 0 && log.opening) {
+          place = log.opening.after;
+          yield* tell(fold, log.opening.record);
+        }
+        yield* this.#readAgain(fold, place ?? log.start);
         index = log.end;
       }
       const kept = log.at(index);
@@ -138,6 +142,9 @@ export class FollowedRun implements Run, FeedReader {
       case 'agent': {
         const payload = frame.payload as AgentPayload;
         if (payload.runId !== this.#runId) return;
+        const { offset, from = offset } = frame;
+        // Reading again from just before the first record finds the whole run.
+        if (this.cursor && this.#log.end === 0) this.#log.start = { ...this.cursor, offset: from - 1, open: {} };
         this.#see({ type: 'event', payload }, units);
         if (payload.stream === 'lifecycle') this.#lifecycle(payload.data);
         return;
@@ -191,14 +198,9 @@ export class FollowedRun implements Run, FeedReader {
   }
 
   #see(record: RunRecord, units: number): void {
-    if (this.#log.end === 0 && this.cursor && !this.#ports.isPlain()) {
-      // Reading again from just before the first record finds the whole run.
-      const isEvent = record.type === 'event';
-      this.#log.start = isEvent ? { ...this.cursor, offset: this.cursor.offset - 1, open: {} } : undefined;
-    }
     this.#isSeen = true;
     this.#isAbsent = false;
-    this.#log.append(record, units, this.cursor);
+    this.#log.append(record, units, this.#ports.isPlain() ? undefined : this.cursor);
   }
 
   #lifecycle(data: RunPartData<'lifecycle'>): void {

@@ -55,7 +55,7 @@ export class Subscriptions {
     }
     feed.cancelLinger?.();
     feed.cancelLinger = undefined;
-    if (feed.admit(reader)) this.#want(feed);
+    const w = feed.admit(reader); console.log("JOIN", name, reader.cursor, w, this.#isFlushing); if (w) this.#want(feed);
   }
 
   /** Ends that. The stream stays subscribed a little while, for the next reader. */

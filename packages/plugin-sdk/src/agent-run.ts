@@ -98,6 +98,9 @@ export class AgentRun {
         this.#terminal({ phase: 'error', reason: 'interrupted', error });
       } else {
         this.#writer = new PartWriter(journal);
+        for (const part of [...journal.steps.flat(), ...journal.open]) {
+          if (part.type === 'approval' && part.decision) this.#answers.set(part.approvalId, part.decision);
+        }
         this.#questionCount = journal.steps.flat().filter((part) => part.type === 'approval' && !part.toolCallId).length;
         parts = agent.run(await this.#context(journal))[Symbol.asyncIterator]();
         while (!this.#isTerminal) {

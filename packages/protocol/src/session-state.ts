@@ -222,11 +222,14 @@ function isTextPart(part: Part | undefined, kind: string, itemId: string): boole
   return part !== undefined && part.kind === kind && (part as { itemId: string }).itemId === itemId;
 }
 
-/** Cut only at twice the limit, so that a long part is not copied for every delta. */
+/**
+ * Cuts the beginning off a long part, at most at every {@link keptPartUnits} units. Where it begins follows from its whole
+ * length alone, so that merged deltas give the same state as one by one.
+ */
 function keepEnd<P extends { start: number; text: string }>(part: P): P {
-  if (part.text.length <= 2 * keptPartUnits) return part;
-  const drop = part.text.length - keptPartUnits;
-  return { ...part, start: part.start + drop, text: part.text.slice(drop) };
+  const whole = Math.floor(partLength(part) / keptPartUnits) - 1;
+  const start = Math.max(part.start, whole * keptPartUnits);
+  return start === part.start ? part : { ...part, start, text: part.text.slice(start - part.start) };
 }
 
 function stepTool(parts: Part[], data: RunPartData<'tool'>): Part[] {

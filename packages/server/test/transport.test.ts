@@ -26,7 +26,10 @@ async function linked(perMessageDeflate = false) {
     client.terminate();
     server.close();
   });
+  client.on('error', () => undefined);
+  const opened = new Promise((resolve) => client.on('open', resolve));
   const { webSocket, socket } = await upgraded;
+  await opened;
   onTestFinished(() => webSocket.terminate());
   return { client, webSocket, socket };
 }
@@ -131,7 +134,6 @@ describe('a WebSocket that takes pre-framed bytes', () => {
     const got: string[] = [];
     transport.open({ ...noEvents, message: (text) => got.push(text) });
     const closed = new Promise<number>((resolve) => ends.client.on('close', resolve));
-    if (ends.client.readyState !== WebSocket.OPEN) await new Promise((resolve) => ends.client.on('open', resolve));
     ends.client.send('text');
     ends.client.send(Buffer.from('binary'));
     ends.client.send('b'.repeat(1_000));
@@ -146,7 +148,6 @@ describe('a WebSocket that takes pre-framed bytes', () => {
     const transport = transportOf(ends, 1_000);
     transport.open(noEvents);
     const closed = new Promise<number>((resolve) => ends.client.on('close', resolve));
-    if (ends.client.readyState !== WebSocket.OPEN) await new Promise((resolve) => ends.client.on('open', resolve));
     for (let n = 0; n < 200; n++) ends.client.send('d'.repeat(990), { fin: false });
     expect(await closed).toBe(1009);
   });

@@ -17,7 +17,8 @@ export const migrations: readonly string[] = [
   `CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE journal (number INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, body BLOB NOT NULL);
    CREATE TABLE streams (
-     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, head INTEGER NOT NULL, low INTEGER NOT NULL
+     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, since INTEGER NOT NULL,
+     head INTEGER NOT NULL, low INTEGER NOT NULL
    );
    CREATE TABLE doomed (id INTEGER PRIMARY KEY);
    CREATE TABLE messages (stream_id INTEGER, offset INTEGER, PRIMARY KEY (stream_id, offset)) WITHOUT ROWID;

@@ -1,36 +1,69 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Clock } from '@openclaw/protocol/wire';
 import type { LedgerRow, StoredDocument } from '@openclaw/server';
-import { bodyChecksum, type CommitHeader, decodeBody, placedRecords } from './commit-body.ts';
+import { bodyChecksum, type CommitHeader, decodeBody } from './commit-body.ts';
 import { transaction } from './database.ts';
-import type { LiveStream, StreamIndex } from './stream-index.ts';
+import type { JournalRecord, LiveStream, StreamIndex } from './stream-index.ts';
 import { StreamTable } from './stream-table.ts';
 
-/** Every commit is one row here, until it is folded into the tables of its streams in slices. */
+const recordsPerStep = 256;
+const rowsPerStep = 64;
+
+/**
+ * Every commit is one row here, until it is folded. Folding goes stream by stream, so that each page of a stream's table is
+ * written once for all that the journal has of it; then the rows go, oldest first. Both in slices between which commits go
+ * on. A kill at any point leaves rows whose records are in the tables already: the heads in the tables tell which.
+ */
 export class Journal {
   #database: DatabaseSync;
   #index: StreamIndex;
   #clock: Clock;
   #sliceMs: number;
   #insert: StatementSync;
+  #bodies = new Map<number, Uint8Array>();
+  #bytes = 0;
+  #folded: number;
+  /** The round of folding in progress. */
+  #round: { streams: LiveStream[]; number: number } | undefined;
   #folding: Promise<void> | undefined;
-  #foldTarget = 0;
 
-  constructor(database: DatabaseSync, index: StreamIndex, { clock, sliceMs }: { clock: Clock; sliceMs: number }) {
+  constructor(
+    database: DatabaseSync,
+    index: StreamIndex,
+    { clock, sliceMs, folded }: { clock: Clock; sliceMs: number; folded: number },
+  ) {
     this.#database = database;
     this.#index = index;
     this.#clock = clock;
     this.#sliceMs = sliceMs;
+    this.#folded = folded;
     this.#insert = database.prepare('INSERT INTO journal (number, checksum, body) VALUES (?, ?, ?)');
   }
 
-  /** Writes a row; the caller's transaction, if there is one, commits it. */
+  /** Rows that are not folded away. */
+  get rowCount(): number {
+    return this.#bodies.size;
+  }
+
+  /** Bytes of those rows. */
+  get sizeBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Writes a row; the caller's transaction, if there is one, commits it. {@link Journal.keep} must follow. */
   insert(number: number, body: Uint8Array): void {
     this.#insert.run(number, bodyChecksum(body, number), body);
   }
 
-  body(number: number): Uint8Array {
-    return this.#database.prepare('SELECT body FROM journal WHERE number = ?').get(number)?.body as Uint8Array;
+  /** Keeps the body of a committed row at hand, for reads and for folding. */
+  keep(number: number, body: Uint8Array): void {
+    this.#bodies.set(number, body);
+    this.#bytes += body.length;
+  }
+
+  /** The bytes of a record that is not folded. */
+  bytes({ number, at, length }: JournalRecord): Uint8Array {
+    return (this.#bodies.get(number) as Uint8Array).subarray(at, at + length);
   }
 
   /**
@@ -38,16 +71,15 @@ export class Journal {
    * ends it; then true is returned, and {@link Journal.cut} must follow.
    */
   load(visit: (header: CommitHeader) => void): boolean {
-    let isWhole = true;
     for (const row of this.#database.prepare('SELECT number, checksum, body FROM journal ORDER BY number').iterate()) {
       const { number, checksum, body } = row as { number: number; checksum: number; body: Uint8Array };
-      isWhole = number === this.#index.lastNumber + 1 && bodyChecksum(body, number) === checksum;
-      if (!isWhole) break;
+      if (number !== this.#index.lastNumber + 1 || bodyChecksum(body, number) !== checksum) return true;
       const { header, framesAt } = decodeBody(body);
-      this.#index.add(number, header, framesAt, body.length);
+      this.#index.add(number, header, framesAt);
+      this.keep(number, body);
       visit(header);
     }
-    return !isWhole;
+    return false;
   }
 
   /** Deletes the rows that could not be loaded. */
@@ -55,81 +87,103 @@ export class Journal {
     this.#database.prepare('DELETE FROM journal WHERE number > ?').run(this.#index.lastNumber);
   }
 
-  /** Resolves when every row up to `number` is folded. Commits go on between the slices. */
+  /** Resolves when every row up to `number` is folded away. Commits go on between the slices. */
   async fold(number = this.#index.lastNumber): Promise<void> {
-    this.#foldTarget = Math.max(this.#foldTarget, number);
-    while (this.#index.foldedNumber < number) {
-      this.#folding ??= this.#foldSlices().finally(() => {
+    while (this.#folded < number) {
+      this.#folding ??= this.#foldRound().finally(() => {
         this.#folding = undefined;
       });
       await this.#folding;
     }
   }
 
-  async #foldSlices(): Promise<void> {
-    while (this.#index.foldedNumber < this.#foldTarget) {
-      this.foldSlice();
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-  }
-
-  /** Folds the oldest rows, at least one, for as long as a slice may take. */
+  /** Goes on folding for as long as a slice may take; at least one step. */
   foldSlice(): void {
     const endAt = this.#clock.elapsed() + this.#sliceMs;
-    const next = this.#database.prepare('SELECT body FROM journal WHERE number = ?');
-    const tables = new Map<LiveStream, StreamTable>();
-    let number = this.#index.foldedNumber;
-    let bodyBytes = 0;
+    this.#round ??= { streams: [...this.#index.unfolded], number: this.#index.lastNumber };
+    const { streams, number } = this.#round;
+    const moves = new Map<LiveStream, Move>();
+    let doneCount = 0;
+    let folded = this.#folded;
     transaction(this.#database, () => {
       do {
-        const body = next.get(number + 1)?.body as Uint8Array | undefined;
-        if (!body) break;
-        number++;
-        bodyBytes += body.length;
-        this.#foldRow(number, body, tables);
+        const stream = streams[doneCount];
+        if (stream) {
+          if (!this.#index.isLive(stream) || this.#moveRecords(stream, moves)) doneCount++;
+        } else if (folded < number) {
+          const last = Math.min(folded + rowsPerStep, number);
+          this.#foldRows(folded + 1, last);
+          folded = last;
+        } else break;
       } while (this.#clock.elapsed() < endAt);
-      this.#database.prepare('DELETE FROM journal WHERE number <= ?').run(number);
-      this.#database.prepare("INSERT OR REPLACE INTO meta VALUES ('folded', ?)").run(String(number));
     });
-    for (const [stream, { id }] of tables) stream.id = id;
-    this.#index.fold(number, tables.keys(), bodyBytes);
-  }
-
-  #foldRow(number: number, body: Uint8Array, tables: Map<LiveStream, StreamTable>): void {
-    const { header, framesAt } = decodeBody(body);
-    for (const [append, records] of placedRecords(header, framesAt)) {
-      const stream = this.#index.streams.get(append.stream);
-      // Deleted since, or a later stream of the same name: what this row says of it is not kept.
-      if (!stream || number < stream.since) continue;
-      let table = tables.get(stream);
-      if (!table) {
-        table =
-          stream.id === undefined
-            ? this.#createTable(stream, append.epoch)
-            : new StreamTable(this.#database, stream.id);
-        tables.set(stream, table);
-      }
-      for (const { offset, span, keep, at, length } of records) {
-        table.insert(offset, span, keep, body.subarray(at, at + length));
-      }
-      const head = records.at(-1)?.offset ?? 0;
-      this.#database
-        .prepare('UPDATE streams SET epoch = ?, head = max(head, ?) WHERE id = ?')
-        .run(append.epoch, head, table.id);
+    // Memory follows what is committed.
+    for (const [stream, { table, count }] of moves) {
+      stream.id = table.id;
+      stream.journal.splice(0, count);
+      if (stream.journal.length === 0) this.#index.unfolded.delete(stream);
     }
-    for (const row of header.ledger) putLedgerRow(this.#database, row);
-    for (const document of header.documents) putDocument(this.#database, document);
+    streams.splice(0, doneCount);
+    while (this.#folded < folded) this.#forget(++this.#folded);
+    if (streams.length === 0 && folded === number) this.#round = undefined;
   }
 
-  #createTable({ name, low }: LiveStream, epoch: string): StreamTable {
-    const sql =
-      'SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(id) FROM doomed), 0)) + 1 AS id';
-    const id = this.#database.prepare(sql).get()?.id as number;
+  async #foldRound(): Promise<void> {
+    do {
+      this.foldSlice();
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    } while (this.#round);
+  }
+
+  /** Copies some records of a stream into its table; true when it has them all. */
+  #moveRecords(stream: LiveStream, moves: Map<LiveStream, Move>): boolean {
+    let move = moves.get(stream);
+    if (!move) {
+      const table = stream.id === undefined ? this.#createTable(stream) : new StreamTable(this.#database, stream.id);
+      move = { table, count: 0 };
+      moves.set(stream, move);
+    }
+    const { table } = move;
+    const records = stream.journal.slice(move.count, move.count + recordsPerStep);
+    for (const record of records) table.insert(record.offset, record.span, record.keep, this.bytes(record));
     this.#database
-      .prepare('INSERT INTO streams (id, name, epoch, head, low) VALUES (?, ?, ?, ?, ?)')
-      .run(id, name, epoch, low - 1, low);
+      .prepare('UPDATE streams SET epoch = ?, head = coalesce(?, head) WHERE id = ?')
+      .run(stream.epoch, records.at(-1)?.offset ?? null, table.id);
+    move.count += records.length;
+    return move.count === stream.journal.length;
+  }
+
+  /** Moves what rows say beside their frames, and deletes them. */
+  #foldRows(first: number, last: number): void {
+    for (let number = first; number <= last; number++) {
+      const { header } = decodeBody(this.#bodies.get(number) as Uint8Array);
+      for (const row of header.ledger) putLedgerRow(this.#database, row);
+      for (const document of header.documents) putDocument(this.#database, document);
+    }
+    this.#database.prepare('DELETE FROM journal WHERE number <= ?').run(last);
+    this.#database.prepare("INSERT OR REPLACE INTO meta VALUES ('folded', ?)").run(String(last));
+  }
+
+  #forget(number: number): void {
+    this.#bytes -= this.#bodies.get(number)?.length ?? 0;
+    this.#bodies.delete(number);
+  }
+
+  #createTable({ name, epoch, since, low, head, journal: [first] }: LiveStream): StreamTable {
+    const id = this.#database
+      .prepare('SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(id) FROM doomed), 0)) + 1 AS id')
+      .get()?.id as number;
+    this.#database
+      .prepare('INSERT INTO streams (id, name, epoch, since, head, low) VALUES (?, ?, ?, ?, ?, ?)')
+      .run(id, name, epoch, since, first ? first.offset - first.span : head, low);
     return StreamTable.create(this.#database, id);
   }
+}
+
+/** What a slice copies of one stream. */
+interface Move {
+  table: StreamTable;
+  count: number;
 }
 
 function putLedgerRow(database: DatabaseSync, row: LedgerRow): void {

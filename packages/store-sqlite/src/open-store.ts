@@ -10,7 +10,7 @@ import { assertUnlocked, inUse, writeLock } from './directory-lock.ts';
 import { Journal } from './journal.ts';
 import { MediaFiles, syncDirectory } from './media-files.ts';
 import { SharedSync } from './shared-sync.ts';
-import { StreamIndex } from './stream-index.ts';
+import { type LiveStream, StreamIndex } from './stream-index.ts';
 
 /** What the engine of a store is made with. */
 export interface StoreSettings {
@@ -67,14 +67,15 @@ async function readStore(settings: StoreSettings, database: DatabaseSync, unlock
   const { directory, bootId, clock, sliceMs } = settings;
   const meta = readMeta(database);
   const index = new StreamIndex();
-  index.lastNumber = index.foldedNumber = Number(meta.get('folded') ?? 0);
-  for (const row of database.prepare('SELECT id, name, epoch, head, low FROM streams').all()) {
-    const stream = row as { id: number; name: string; epoch: string; head: number; low: number };
-    index.streams.set(stream.name, { ...stream, since: 0, journal: [] });
+  const folded = Number(meta.get('folded') ?? 0);
+  index.lastNumber = folded;
+  for (const row of database.prepare('SELECT id, name, epoch, since, head, low FROM streams').all()) {
+    const stream = { ...(row as unknown as Omit<LiveStream, 'journal'>), journal: [] };
+    index.streams.set(stream.name, stream);
   }
   const ledger = readLedger(database);
   const documents = readDocuments(database);
-  const journal = new Journal(database, index, { clock, sliceMs });
+  const journal = new Journal(database, index, { clock, sliceMs, folded });
   const wasCut = journal.load((header) => {
     for (const row of header.ledger) ledger.set(ledgerName(row), row);
     for (const document of header.documents) setDocument(documents, document);
@@ -129,7 +130,8 @@ function renewEpochs(index: StreamIndex, journal: Journal): void {
   const number = index.lastNumber + 1;
   journal.insert(number, body);
   const packed = appends.map(({ stream, epoch }) => ({ stream, epoch, first: 0, records: [] }));
-  index.add(number, { appends: packed, ledger: [], documents: [], deletes: [] }, 0, body.length);
+  index.add(number, { appends: packed, ledger: [], documents: [], deletes: [] }, 0);
+  journal.keep(number, body);
 }
 
 function readMeta(database: DatabaseSync): Map<string, string> {

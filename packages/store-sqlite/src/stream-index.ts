@@ -18,25 +18,24 @@ export interface LiveStream {
   id: number | undefined;
   /** The commit that made it. Journal rows before it speak of an earlier stream of the same name. */
   since: number;
-  /** Its records in the journal, oldest first. All older ones are in its table. */
+  /** Its records that are not folded, oldest first. All older ones are in its table. */
   journal: JournalRecord[];
 }
 
 /** Which streams there are and what of them lies in the journal. Holds no bytes. */
 export class StreamIndex {
   readonly streams = new Map<string, LiveStream>();
+  /** Streams whose tables lack something that the journal has. */
+  readonly unfolded = new Set<LiveStream>();
   /** The last commit. */
   lastNumber = 0;
-  /** The last commit whose row was folded away. */
-  foldedNumber = 0;
-  journalBytes = 0;
-
-  get journalRows(): number {
-    return this.lastNumber - this.foldedNumber;
-  }
 
   heads(): StreamHead[] {
     return [...this.streams.values()].map(({ name, epoch, head, low }) => ({ stream: name, epoch, head, low }));
+  }
+
+  isLive(stream: LiveStream): boolean {
+    return this.streams.get(stream.name) === stream;
   }
 
   /** Throws when an append of the commit does not go on where its stream stands. */
@@ -55,13 +54,18 @@ export class StreamIndex {
     }
   }
 
-  /** Takes in the commit that is journal row `number`. */
-  add(number: number, header: CommitHeader, framesAt: number, bodyBytes: number): void {
+  /** Takes in the commit that is journal row `number`; at open also one that is folded in part. */
+  add(number: number, header: CommitHeader, framesAt: number): void {
     this.lastNumber = number;
-    this.journalBytes += bodyBytes;
-    for (const name of header.deletes) this.streams.delete(name);
+    for (const name of header.deletes) {
+      const stream = this.streams.get(name);
+      if (!stream || stream.since >= number) continue;
+      this.streams.delete(name);
+      this.unfolded.delete(stream);
+    }
     for (const [{ stream: name, epoch, first }, records] of placedRecords(header, framesAt)) {
       let stream = this.streams.get(name);
+      if (stream && number < stream.since) continue;
       if (!stream) {
         // Above 1 only where a journal was cut before the row that deleted the stream: its beginning is gone already.
         const low = Math.max(1, first);
@@ -69,21 +73,12 @@ export class StreamIndex {
         this.streams.set(name, stream);
       }
       stream.epoch = epoch;
+      this.unfolded.add(stream);
       for (const record of records) {
+        if (record.offset <= stream.head) continue;
         stream.journal.push({ ...record, number });
         stream.head = record.offset;
       }
-    }
-  }
-
-  /** Forgets what `streams` had in the journal up to row `number`, which is in their tables now. */
-  fold(number: number, streams: Iterable<LiveStream>, bodyBytes: number): void {
-    this.foldedNumber = number;
-    this.journalBytes -= bodyBytes;
-    for (const { journal } of streams) {
-      let count = 0;
-      while (count < journal.length && (journal[count] as JournalRecord).number <= number) count++;
-      journal.splice(0, count);
     }
   }
 }

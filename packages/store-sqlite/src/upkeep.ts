@@ -54,8 +54,8 @@ export class Upkeep {
       this.#deleteCount++;
       this.#planErasure();
     }
-    const { index, journal } = this.#store;
-    if (index.journalRows >= this.#limits.foldRows || index.journalBytes >= this.#limits.foldBytes) {
+    const { journal } = this.#store;
+    if (journal.rowCount >= this.#limits.foldRows || journal.sizeBytes >= this.#limits.foldBytes) {
       // Tried again by the next commit when it fails; what it fails by, that commit says.
       journal.fold().catch(() => undefined);
     }
@@ -107,7 +107,7 @@ export class Upkeep {
     if (this.#stopWatching || this.#isStopped) return;
     this.#stopWatching = this.#clock.schedule(() => {
       this.#stopWatching = undefined;
-      this.#shortenWal().catch(() => undefined);
+      this.#shortenWal().catch((e) => console.error("DBG", e));
     }, watchMs);
   }
 

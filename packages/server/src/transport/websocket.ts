@@ -185,8 +185,11 @@ export class WebSocketTransport implements ServerTransport {
     if (!this.isOpen) return;
     this.#stopCounting();
     this.close(1009, '');
-    // Reads on without keeping anything, as `ws` does for its own limit, so that the peer gets to see the close frame.
-    this.#webSocket.removeAllListeners('message');
+    // Reads on without keeping anything, as `ws` does at its own limit: an unread rest would turn the end into a reset, and
+    // the peer would not see the close frame.
+    this.#socket.removeAllListeners('data');
+    this.#socket.resume();
+    this.#socket.end();
   }
 
   #stopCounting(): void {

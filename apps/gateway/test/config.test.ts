@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'vitest';
+import { defaultConfig, parseConfig, readConfig, shownConfig } from '../src/config.ts';
+import type { StartError } from '../src/exit.ts';
+
+const refused = (source: string, env = {}) => {
+  try {
+    parseConfig(source, env, 'my.json5');
+  } catch (error) {
+    return error as StartError;
+  }
+  throw new Error('was not refused');
+};
+
+describe('configuration', () => {
+  test('an empty file is the default', () => {
+    expect(parseConfig('{}', {}, 'my.json5')).toEqual(defaultConfig());
+    expect(defaultConfig().auth).toEqual({ mode: 'token' });
+  });
+
+  test('it is JSON5: comments, trailing commas, bare names', () => {
+    expect(parseConfig('{ port: 1, /* where */ bind: "lan", }', {}, 'my.json5')).toMatchObject({ port: 1, bind: 'lan' });
+  });
+
+  test('${NAME} is the value of the environment, at any depth, and $${ stands for itself', () => {
+    const source = '{ auth: { mode: "password", password: "${SECRET}" }, agent: { models: ["a-${TAG}", "$${TAG}"] } }';
+    const config = parseConfig(source, { SECRET: 's', TAG: 'x' }, 'my.json5');
+    expect(config.auth).toEqual({ mode: 'password', password: 's' });
+    expect(config.agent.models).toEqual(['a-x', '${TAG}']);
+  });
+
+  test('a value that looks like a variable is not expanded again', () => {
+    expect(parseConfig('{ bind: "${A}" }', { A: '${B}', B: 'no' }, 'my.json5').bind).toBe('${B}');
+  });
+
+  test.each([
+    ['{ port: ', {}, /my\.json5.*1:9/],
+    ['{ port: "x" }', {}, /"port"/],
+    ['{ prot: 1 }', {}, /"prot" is not a setting/],
+    ['{ http: { alowedOrigins: [] } }', {}, /"http\.alowedOrigins" is not a setting/],
+    ['{ auth: { mode: "password" } }', {}, /"auth\.password"/],
+    ['{ auth: { mode: "open" } }', {}, /"auth\.mode"/],
+    ['{ agent: { apiKey: "${MY_KEY}" } }', {}, /"agent\.apiKey".*MY_KEY/],
+    ['{ agent: { baseUrl: "file:///etc/passwd" } }', {}, /"agent\.baseUrl"/],
+    ['{ agent: { mcpServers: { x: {} } } }', {}, /"agent\.mcpServers\.x"/],
+    ['[]', {}, /the file/],
+  ])('%s is refused with the place', (source, env, named) => {
+    const { message, exitCode } = refused(source, env);
+    expect(message).toMatch(named);
+    expect(message).toContain('my.json5');
+    expect(message).not.toContain('\n');
+    expect(exitCode).toBe(78);
+  });
+
+  test('a file that is not there is named', () => {
+    expect(() => readConfig('/nonexistent/c.json5', {})).toThrow(/\/nonexistent\/c\.json5.*no such file/);
+  });
+
+  test('what is shown holds no secret', () => {
+    const source = `{
+      auth: { mode: 'token', token: 'hush-1', password: 'hush-2' },
+      agent: {
+        model: 'm', apiKey: 'hush-3', baseUrl: 'http://m/v1',
+        mcpServers: { files: { command: 'x', env: { KEY: 'hush-4' } }, web: { url: 'http://w', headers: { a: 'hush-5' } } },
+      },
+    }`;
+    const shown = JSON.stringify(shownConfig(parseConfig(source, {}, 'my.json5')));
+    expect(shown).not.toContain('hush');
+    expect(shown).toContain('http://m/v1');
+  });
+});
