@@ -34,7 +34,7 @@ export async function startGateway({
   agent = scriptedAgent(),
   ...options
 }: TestGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await createGateway({ auth: { token: testToken }, ...options });
+  const gateway = await createGateway({ auth: { mode: 'token', token: testToken }, ...options });
   const [inside, outside] = memoryTransportPair();
   gateway.accept(inside, { role: 'agent', id: agent.id });
   const serving = serve(agent, outside);
@@ -71,6 +71,9 @@ async function* sayAgain({ text, call }: RunContext): AsyncIterable<AgentPart> {
 
 /** A gate that a test opens, so that a run waits for the test and not for time. */
 export function gate(): { readonly opened: Promise<void>; open(): void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { opened: promise, open: () => resolve() };
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open: () => open() };
 }

@@ -21,7 +21,8 @@ export class SchemaOracle {
   readonly #compiled = new Map<string, ValidateFunction>();
 
   constructor() {
-    const path = fileURLToPath(import.meta.resolve('@openclaw/gateway-protocol/protocol.schema.json'));
+    // The package does not export the file, so it is found beside the entry.
+    const path = fileURLToPath(new URL('../protocol.schema.json', import.meta.resolve('@openclaw/gateway-protocol')));
     this.#schema = withoutDiscriminators(JSON.parse(readFileSync(path, 'utf8'))) as PublishedSchema;
   }
 

@@ -2,6 +2,7 @@
 import { enableCompileCache } from 'node:module';
 import { ExitCode, StartError } from './exit.ts';
 import { helpText, readFlags } from './flags.ts';
+import type { RunningProgram } from './program.ts';
 
 // Compiled code is kept between starts; everything heavy is imported after this line.
 enableCompileCache();
@@ -13,12 +14,13 @@ try {
     const { programVersion, runProgram } = await import('./program.ts');
     if (commandLine.kind === 'version') console.log(programVersion());
     else {
-      const program = await runProgram(commandLine.flags, {
+      const started = runProgram(commandLine.flags, {
         env: process.env,
         print: (line) => console.log(line),
         warn: (line) => console.error(line),
       });
-      stopOnSignals(program.stop);
+      stopOnSignals(started);
+      await started;
     }
   }
 } catch (error) {
@@ -28,7 +30,7 @@ try {
 }
 
 /** The first signal drains, a second one ends the process at once; what was accepted is on the disk either way. */
-function stopOnSignals(stop: (reason: string) => Promise<void>): void {
+function stopOnSignals(started: Promise<RunningProgram>): void {
   let isStopping = false;
   for (const [signal, number] of [
     ['SIGTERM', 15],
@@ -39,13 +41,17 @@ function stopOnSignals(stop: (reason: string) => Promise<void>): void {
       if (isStopping) process.exit(128 + number);
       isStopping = true;
       console.error('Stopping: answers in progress have 30 s to end. Once more stops at once.');
-      stop('gateway stopping').then(
-        () => process.exit(ExitCode.ok),
-        (error: unknown) => {
-          console.error('The gateway could not stop cleanly; the next start repairs what is needed:', error);
-          process.exit(ExitCode.internal);
-        },
-      );
+      started
+        .then((program) => program.stop('gateway stopping'))
+        .then(
+          () => process.exit(ExitCode.ok),
+          (error: unknown) => {
+            // A start that failed says so itself.
+            if (error instanceof StartError) return;
+            console.error('The gateway could not stop cleanly; the next start repairs what is needed:', error);
+            process.exit(ExitCode.internal);
+          },
+        );
     });
   }
 }

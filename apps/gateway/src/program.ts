@@ -36,7 +36,11 @@ export async function runProgram(flags: Flags, { env, print, warn }: Surrounding
   const startedAtMs = clock.elapsed();
   const settings = resolveSettings(flags, env);
   const { page = pageDirectory(), ...http } = settings.http;
-  const gateway = await openGateway(settings, { ...http, ...(page === undefined ? {} : { siteDirectory: page }) }, warn);
+  const gateway = await openGateway(
+    settings,
+    { ...http, ...(page === undefined ? {} : { siteDirectory: page }) },
+    warn,
+  );
   let address: AddressInfo;
   try {
     address = await listen(gateway, settings);
@@ -66,7 +70,11 @@ export async function runProgram(flags: Flags, { env, print, warn }: Surrounding
   };
 }
 
-async function openGateway(settings: Settings, http: Partial<GatewayOptions>, warn: Surroundings['warn']): Promise<Gateway> {
+async function openGateway(
+  settings: Settings,
+  http: Partial<GatewayOptions>,
+  warn: Surroundings['warn'],
+): Promise<Gateway> {
   const { auth, stateDirectory, agentName, configPath, shown } = settings;
   try {
     return await createGateway({

@@ -7,7 +7,11 @@ describe('the choice of the agent', () => {
   });
 
   test('flags win over the configuration', () => {
-    const choice = chooseAgent({ baseUrl: 'http://a/v1', model: 'a', instructions: 'Be brief.' }, { agentUrl: 'http://b/v1', agentModel: 'b' }, {});
+    const choice = chooseAgent(
+      { baseUrl: 'http://a/v1', model: 'a', instructions: 'Be brief.' },
+      { agentUrl: 'http://b/v1', agentModel: 'b' },
+      {},
+    );
     expect(choice).toEqual({
       kind: 'model',
       config: { baseUrl: 'http://b/v1', model: 'b', instructions: 'Be brief.' },

@@ -1,5 +1,5 @@
-import type { Transport } from '@openclaw/protocol/wire';
 import { VirtualClock } from '@openclaw/protocol/testing';
+import type { Transport } from '@openclaw/protocol/wire';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AgentWorker } from '../src/agent-worker.ts';
 

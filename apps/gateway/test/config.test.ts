@@ -18,7 +18,10 @@ describe('configuration', () => {
   });
 
   test('it is JSON5: comments, trailing commas, bare names', () => {
-    expect(parseConfig('{ port: 1, /* where */ bind: "lan", }', {}, 'my.json5')).toMatchObject({ port: 1, bind: 'lan' });
+    expect(parseConfig('{ port: 1, /* where */ bind: "lan", }', {}, 'my.json5')).toMatchObject({
+      port: 1,
+      bind: 'lan',
+    });
   });
 
   test('${NAME} is the value of the environment, at any depth, and $${ stands for itself', () => {

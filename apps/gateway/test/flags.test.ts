@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { StartError } from '../src/exit.ts';
+import type { StartError } from '../src/exit.ts';
 import { helpText, readFlags } from '../src/flags.ts';
 
 const refused = (args: string[], env = {}) => {
@@ -13,7 +13,8 @@ const refused = (args: string[], env = {}) => {
 
 describe('flags', () => {
   test('every flag is read', () => {
-    const args = '--port 0 --bind lan --token t --state-dir /s --config c.json5 --agent-url http://a/v1 --agent-model m --agent-key k';
+    const args =
+      '--port 0 --bind lan --token t --state-dir /s --config c.json5 --agent-url http://a/v1 --agent-model m --agent-key k';
     expect(readFlags(args.split(' '), {})).toEqual({
       kind: 'run',
       flags: {
@@ -38,7 +39,10 @@ describe('flags', () => {
   });
 
   test('an empty variable counts as none', () => {
-    expect(readFlags([], { OPENCLAW_GATEWAY_TOKEN: '', OPENCLAW_GATEWAY_PORT: '' })).toEqual({ kind: 'run', flags: {} });
+    expect(readFlags([], { OPENCLAW_GATEWAY_TOKEN: '', OPENCLAW_GATEWAY_PORT: '' })).toEqual({
+      kind: 'run',
+      flags: {},
+    });
   });
 
   test.each([

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { portOwner } from '../src/port-owner.ts';
 
-const answering = (body: string, asked: string[] = []): typeof fetch =>
+const answering =
+  (body: string, asked: string[] = []): typeof fetch =>
   (url) => {
     asked.push(String(url));
     return Promise.resolve(new Response(body));
@@ -20,5 +21,7 @@ test.each(['<html>', '{"ok":true}', 'null', '[]'])('whoever answers %s is anothe
 });
 
 test('what does not speak HTTP is another program', async () => {
-  expect(await portOwner('127.0.0.1', 1, () => Promise.reject(new TypeError('fetch failed')))).toBe('by another program');
+  expect(await portOwner('127.0.0.1', 1, () => Promise.reject(new TypeError('fetch failed')))).toBe(
+    'by another program',
+  );
 });

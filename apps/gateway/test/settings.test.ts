@@ -15,7 +15,10 @@ afterEach(() => rmSync(parent, { recursive: true, force: true }));
 const settings = (flags: Flags = {}, config?: string) => {
   const stateDirectory = join(parent, 'state');
   if (config !== undefined) writeFileSync(join(parent, 'c.json5'), config);
-  return resolveSettings({ stateDirectory, ...(config === undefined ? {} : { config: join(parent, 'c.json5') }), ...flags }, {});
+  return resolveSettings(
+    { stateDirectory, ...(config === undefined ? {} : { config: join(parent, 'c.json5') }), ...flags },
+    {},
+  );
 };
 
 describe('settings', () => {

@@ -82,7 +82,7 @@ async function* answer(
   const said: ModelMessage[] = journal.steps.flatMap((parts) => stepMessages(parts, (title) => toolByTitle(tools, title)?.name));
   const usedCallIds = new Set([...journal.steps.flat(), ...journal.open].flatMap((part) => ('toolCallId' in part && part.toolCallId ? [part.toolCallId] : [])));
   const openCalls = callsOfOpenStep(context, tools);
-  for (const part of journal.open) if (part.type === 'steered' && part.text !== undefined) said.push({ role: 'user', content: part.text });
+  for (const part of journal.open) if (part.type === 'steered' && part.text !== '') said.push({ role: 'user', content: part.text });
   if (openCalls.length > 0) {
     context.keepOpenStep();
     const words = journal.open.flatMap((part) => (part.type === 'text' ? [{ type: 'text' as const, text: part.text }] : []));

@@ -51,7 +51,7 @@ export function stepMessages(parts: readonly JournalPart[], toolName: (title: st
   for (const part of parts) {
     if (part.type === 'text') {
       writer.say({ type: 'text', text: part.text });
-    } else if (part.type === 'steered' && part.text !== undefined) {
+    } else if (part.type === 'steered' && part.text !== '') {
       writer.ask(part.text);
     } else if (part.type === 'tool' && part.isFinished) {
       writer.say(asCall(part.toolCallId, part.name, part.args));

@@ -67,7 +67,7 @@ class ConnectedGateway implements Gateway {
     this.#subscriptions = new Subscriptions({
       clock,
       lingerMs: limits.lingerMs,
-      call: (method, params) => this.#queue.add(method, params, {}, true),
+      call: (method, params, answer) => this.#queue.addControl(method, params, answer),
     });
     this.#connection = new Connection(
       { clock, random, dialer, handshake, limits, page },
@@ -136,7 +136,10 @@ class ConnectedGateway implements Gateway {
     if (credentials) this.#emit('credentials', credentials);
     this.#queue.connected({ hasStreams: hasStreams(hello), maxPayloadBytes: hello.policy.maxPayload, isReady: !this.#prepare });
     if (this.#prepare) {
-      const request = ((method: string, params?: unknown) => this.#queue.add(method, params, {}, true)) as RequestFunction;
+      const request = ((method: string, params?: unknown) =>
+        new Promise((resolve, reject) => {
+          this.#queue.addControl(method, params, { resolve, reject });
+        })) as RequestFunction;
       try {
         await this.#prepare(hello, request);
       } catch (error) {

@@ -35,7 +35,13 @@ export interface PeerFacts {
   isReady: boolean;
 }
 
-interface Entry {
+/** Who gets the answer to a request, within the frame that brings it. */
+export interface AnswerSink {
+  resolve(result: unknown): void;
+  reject(error: GatewayError): void;
+}
+
+interface Entry extends AnswerSink {
   id: string;
   method: string;
   params: unknown;
@@ -56,8 +62,6 @@ interface Entry {
   refusals: number;
   notBeforeMs: number;
   expiresAt: number;
-  resolve(result: unknown): void;
-  reject(error: GatewayError): void;
   release(): void;
 }
 
@@ -89,11 +93,11 @@ export class RequestQueue {
       for (const { id, method, params, idempotencyKey, expiresAt, isSent } of stored) {
         const timeoutMs = Math.max(0, expiresAt - clock.now());
         const outcome = { method, idempotencyKey };
-        const promise = this.#add(id, method, params, { timeoutMs, idempotencyKey, replay: 'keyed' }, isSent);
-        promise.then(
-          (result) => restored({ ...outcome, result }),
-          (error: GatewayError) => restored({ ...outcome, error }),
-        );
+        const sink: AnswerSink = {
+          resolve: (result) => restored({ ...outcome, result }),
+          reject: (error) => restored({ ...outcome, error }),
+        };
+        this.#add({ id, method, params, wasCut: isSent }, { timeoutMs, idempotencyKey, replay: 'keyed' }, sink);
       }
       for (const entry of newer.values()) this.#entries.set(entry.id, entry);
     } catch {
@@ -105,8 +109,15 @@ export class RequestQueue {
   }
 
   /** Sends a request as soon as it may go, and resolves with its result. */
-  add(method: string, params: unknown, options: RequestOptions = {}, isControl = false): Promise<unknown> {
-    return this.#add(randomId(8), method, params, options, false, isControl);
+  add(method: string, params: unknown, options: RequestOptions = {}): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#add({ id: randomId(8), method, params }, options, { resolve, reject });
+    });
+  }
+
+  /** Sends a request that belongs to the current connection: at once, and it fails with it. */
+  addControl(method: string, params: unknown, sink: AnswerSink): void {
+    this.#add({ id: randomId(8), method, params, isControl: true }, {}, sink);
   }
 
   /** Takes back the request with this key if it never left. */
@@ -198,60 +209,55 @@ export class RequestQueue {
   }
 
   #add(
-    id: string,
-    method: string,
-    params: unknown,
+    request: Pick<Entry, 'id' | 'method' | 'params'> & Partial<Pick<Entry, 'wasCut' | 'isControl'>>,
     options: RequestOptions,
-    wasCut: boolean,
-    isControl = false,
-  ): Promise<unknown> {
+    { resolve, reject }: AnswerSink,
+  ): void {
     const { clock, limits, methods } = this.#options;
-    const given = (params ?? {}) as Record<string, unknown>;
+    const { id, method, wasCut = false, isControl = false } = request;
+    const given = (request.params ?? {}) as Record<string, unknown>;
     const askedKey = options.idempotencyKey ?? (typeof given.idempotencyKey === 'string' ? given.idempotencyKey : undefined);
     const replay =
       methodTable[method]?.replay ?? methods[method] ?? options.replay ?? (askedKey === undefined ? 'never' : 'keyed');
     const key = replay === 'keyed' ? (askedKey ?? randomId()) : undefined;
-    const full = key === undefined ? given : { ...given, idempotencyKey: key };
     const timeoutMs = Math.min(options.timeoutMs ?? limits.requestTimeoutMs, maxRequestTimeoutMs);
     const session = given.sessionKey ?? (method.startsWith('sessions.') ? given.key : undefined);
-    return new Promise((resolve, reject) => {
-      const entry: Entry = {
-        id,
-        method,
-        params: full,
-        text: '',
-        bytes: 0,
-        key,
-        replay,
-        session: typeof session === 'string' && replay !== 'safe' ? session : undefined,
-        isControl,
-        expectsFinal: method === 'agent' && options.expectFinal !== false,
-        isAccepted: false,
-        isInFlight: false,
-        wasCut,
-        refusals: 0,
-        notBeforeMs: 0,
-        expiresAt: clock.now() + timeoutMs,
-        resolve,
-        reject,
-        release() {},
-      };
-      const problem = this.#admit(entry, options.signal);
-      if (problem) {
-        reject(problem);
-        return;
-      }
-      const cancelDeadline = clock.schedule(() => this.#settle(entry, pastDeadline(entry, timeoutMs)), timeoutMs);
-      const abort = () => this.#settle(entry, aborted(`${method} was given up by its signal`, options.signal?.reason));
-      options.signal?.addEventListener('abort', abort, { once: true });
-      entry.release = () => {
-        cancelDeadline();
-        options.signal?.removeEventListener('abort', abort);
-      };
-      this.#entries.set(id, entry);
-      this.#store(entry);
-      this.flush();
-    });
+    const entry: Entry = {
+      id,
+      method,
+      params: key === undefined ? given : { ...given, idempotencyKey: key },
+      text: '',
+      bytes: 0,
+      key,
+      replay,
+      session: typeof session === 'string' && replay !== 'safe' ? session : undefined,
+      isControl,
+      expectsFinal: method === 'agent' && options.expectFinal !== false,
+      isAccepted: false,
+      isInFlight: false,
+      wasCut,
+      refusals: 0,
+      notBeforeMs: 0,
+      expiresAt: clock.now() + timeoutMs,
+      resolve,
+      reject,
+      release() {},
+    };
+    const problem = this.#admit(entry, options.signal);
+    if (problem) {
+      reject(problem);
+      return;
+    }
+    const cancelDeadline = clock.schedule(() => this.#settle(entry, pastDeadline(entry, timeoutMs)), timeoutMs);
+    const abort = () => this.#settle(entry, aborted(`${method} was given up by its signal`, options.signal?.reason));
+    options.signal?.addEventListener('abort', abort, { once: true });
+    entry.release = () => {
+      cancelDeadline();
+      options.signal?.removeEventListener('abort', abort);
+    };
+    this.#entries.set(id, entry);
+    this.#store(entry);
+    this.flush();
   }
 
   /** What keeps the request out, if anything. */

@@ -8,9 +8,10 @@ import {
   type StreamEventFrame,
 } from '@openclaw/protocol/wire';
 import type { HelloOk, Result } from '@openclaw/protocol';
-import { asGatewayError, hasStreams } from './connection.ts';
+import { hasStreams } from './connection.ts';
 import { type Ask, Feed, type FeedReader, type ResetPayload } from './feed.ts';
 import { readPlainState } from './plain-v4.ts';
+import type { AnswerSink } from './request-queue.ts';
 
 const namesPerCall = 256;
 const sessionPrefix = 'session:';
@@ -19,8 +20,10 @@ export interface SubscriptionsOptions {
   clock: Clock;
   lingerMs: number;
   /** A request that belongs to the current connection: sent at once, rejected when it is lost. */
-  call(method: string, params: unknown): Promise<unknown>;
+  call(method: string, params: unknown, answer: AnswerSink): void;
 }
+
+const ignored: AnswerSink = { resolve() {}, reject() {} };
 
 type Answer = Result<'streams.subscribe'>['streams'][number];
 
@@ -55,7 +58,7 @@ export class Subscriptions {
     }
     feed.cancelLinger?.();
     feed.cancelLinger = undefined;
-    const w = feed.admit(reader); console.log("JOIN", name, reader.cursor, w, this.#isFlushing); if (w) this.#want(feed);
+    if (feed.admit(reader)) this.#want(feed);
   }
 
   /** Ends that. The stream stays subscribed a little while, for the next reader. */
@@ -167,18 +170,14 @@ export class Subscriptions {
       const after = asks[index]?.after;
       return { stream: name, ...(after ? { after: { epoch: after.epoch, offset: after.offset } } : {}) };
     });
-    this.#track(
-      feeds,
-      hello,
-      this.#options.call('streams.subscribe', { streams }).then((result) => {
-        const answers = (result as Result<'streams.subscribe'>).streams;
-        feeds.forEach((feed, index) => {
-          const ask = asks[index];
-          const answer = answers[index];
-          if (ask && answer && feed.asked === ask) this.#answered(feed, ask, answer);
-        });
-      }),
-    );
+    this.#call('streams.subscribe', { streams }, feeds, hello, (result) => {
+      const answers = (result as Result<'streams.subscribe'>).streams;
+      feeds.forEach((feed, index) => {
+        const ask = asks[index];
+        const answer = answers[index];
+        if (ask && answer && feed.asked === ask) this.#answered(feed, ask, answer);
+      });
+    });
   }
 
   #answered(feed: Feed, ask: Ask, answer: Answer): void {
@@ -208,42 +207,48 @@ export class Subscriptions {
     const sessionKey = feed.name.slice(sessionPrefix.length);
     const subscribe = 'sessions.messages.subscribe';
     if ([...feed.readers].some((reader) => reader.needsState) && hello.features.methods.includes(subscribe)) {
-      this.#options.call(subscribe, { key: sessionKey }).catch(() => {});
+      this.#options.call(subscribe, { key: sessionKey }, ignored);
     }
-    this.#track(
-      [feed],
-      hello,
-      this.#options.call('chat.history', { sessionKey, limit: 50 }).then((history) => {
-        if (feed.asked !== ask) return;
-        feed.promisedState(ask);
-        const state = readPlainState(history as Result<'chat.history'>);
-        feed.reset({ stream: feed.canonical, epoch: 'v4', offset: 0, reason: 'no_position', state });
-        feed.live({ epoch: 'v4', offset: 0 });
-      }),
-    );
+    this.#call('chat.history', { sessionKey, limit: 50 }, [feed], hello, (history) => {
+      if (feed.asked !== ask) return;
+      feed.promisedState(ask);
+      const state = readPlainState(history as Result<'chat.history'>);
+      feed.reset({ stream: feed.canonical, epoch: 'v4', offset: 0, reason: 'no_position', state });
+      feed.live({ epoch: 'v4', offset: 0 });
+    });
   }
 
-  #track(feeds: Feed[], hello: HelloOk, asking: Promise<void>): void {
+  /** Asks for feeds. The answer is taken in before the frame that follows it. */
+  #call(method: string, params: unknown, feeds: Feed[], hello: HelloOk, answered: (result: unknown) => void): void {
     this.#asking++;
-    asking
-      .catch((error: unknown) => {
+    const done = () => {
+      if (--this.#asking > 0) return;
+      this.#idle?.();
+      this.#idle = undefined;
+    };
+    this.#options.call(method, params, {
+      resolve: (result) => {
+        answered(result);
+        done();
+      },
+      reject: (error) => {
         // A lost connection is no answer: the next one asks again.
-        if (this.#hello !== hello) return;
-        for (const feed of feeds) {
-          if (feeds.length > 1) {
-            // One of them spoils the call for all: each is asked for alone.
-            this.#ask([feed], hello);
-            continue;
-          }
-          this.#forget(feed);
-          feed.end(asGatewayError(error));
-        }
-      })
-      .finally(() => {
-        if (--this.#asking > 0) return;
-        this.#idle?.();
-        this.#idle = undefined;
-      });
+        if (this.#hello === hello) this.#failed(feeds, hello, error);
+        done();
+      },
+    });
+  }
+
+  #failed(feeds: Feed[], hello: HelloOk, error: GatewayError): void {
+    for (const feed of feeds) {
+      if (feeds.length > 1) {
+        // One of them spoils the call for all: each is asked for alone.
+        this.#ask([feed], hello);
+      } else {
+        this.#forget(feed);
+        feed.end(error);
+      }
+    }
   }
 
   #unsubscribe(feed: Feed): void {
@@ -251,7 +256,7 @@ export class Subscriptions {
     this.#forget(feed);
     const isShared = [...this.#feeds.values()].some(({ canonical }) => canonical === feed.canonical);
     if (!this.#hello || !hasStreams(this.#hello) || isShared) return;
-    this.#options.call('streams.unsubscribe', { streams: [feed.canonical] }).catch(() => {});
+    this.#options.call('streams.unsubscribe', { streams: [feed.canonical] }, ignored);
   }
 
   #forget(feed: Feed): void {

@@ -1,7 +1,7 @@
 import { type Clock, GatewayError, type Message, type MethodName, type Params, type Result, type RunPart } from '@openclaw/protocol/wire';
 import { type Agent, type ApprovalRequest, type Call, DeniedError, type RunContext } from './agent.ts';
 import { EmitWindow } from './emit-window.ts';
-import { isInput, type Journal, messageText, readJournal, unrepeatableCalls } from './journal.ts';
+import { type Journal, messageText, readJournal, splitMessages, unrepeatableCalls } from './journal.ts';
 import { type AgentPart, toolResult, toolStart } from './part.ts';
 import { PartWriter } from './part-writer.ts';
 import { SteeringQueue } from './steering-queue.ts';
@@ -91,7 +91,8 @@ export class AgentRun {
       this.#abort.signal.addEventListener('abort', () => resolve(undefined), { once: true });
     });
     try {
-      const journal = readJournal(agent.resumable ? started.journal : [], started.messages);
+      const { steers } = splitMessages(started.messages, this.runId);
+      const journal = readJournal(agent.resumable ? started.journal : [], steers);
       const [unfinished] = unrepeatableCalls(journal);
       if (unfinished) {
         const error = `The tool ${unfinished.name} was at work when its agent died; whether it was done is not known, and it is not safe to repeat. Ask again if it is to be repeated.`;
@@ -158,10 +159,7 @@ export class AgentRun {
 
   async #context(journal: Journal): Promise<RunContext> {
     const { started } = this.#options;
-    const steered = new Set([...journal.steps.flat(), ...journal.open].flatMap((part) => (part.type === 'steered' ? [part.inputId] : [])));
-    const isSteered = (message: Message) => [...steered].some((inputId) => isInput(message, inputId));
-    const messages = started.messages.filter((message) => !isSteered(message));
-    const asked = messages.findLast(({ role }) => role === 'user');
+    const { conversation: messages, asked } = splitMessages(started.messages, this.runId);
     let oldest: { id: string } | undefined = started.messages[0];
     let hasMore = started.hasMore;
     const olderMessages = async (): Promise<Message[]> => {

@@ -28,4 +28,4 @@ export {
   usage,
 } from './part.ts';
 export { serve, type ServeOptions, servePort, type ServeTarget, type Serving } from './serve.ts';
-export { isInput, type Journal, type JournalPart, messageText } from './journal.ts';
+export { type Journal, type JournalPart, messageText } from './journal.ts';

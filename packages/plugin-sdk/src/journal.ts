@@ -15,7 +15,7 @@ export type JournalPart =
     }
   | { type: 'approval'; approvalId: string; title: string; toolCallId?: string; args?: unknown; decision?: 'allow' | 'deny' }
   | { type: 'notice'; text: string }
-  | { type: 'steered'; inputId: string; text?: string };
+  | { type: 'steered'; text: string };
 
 /** What earlier attempts of a run said (S21). Empty at the first attempt. */
 export interface Journal {
@@ -25,8 +25,9 @@ export interface Journal {
   readonly open: readonly JournalPart[];
 }
 
-/** Reads a journal as `run.start` gives it. `messages` fill in the words of steering messages that were taken in. */
-export function readJournal(parts: readonly RunPart[], messages: readonly Message[] = []): Journal {
+/** Reads a journal as `run.start` gives it. `steers` are the messages that the run took in, in their order. */
+export function readJournal(parts: readonly RunPart[], steers: readonly Message[] = []): Journal {
+  const untold = [...steers];
   const steps: JournalPart[][] = [];
   let open: JournalPart[] = [];
   const everything: JournalPart[] = [];
@@ -79,9 +80,11 @@ export function readJournal(parts: readonly RunPart[], messages: readonly Messag
           open = [];
         } else if (data.kind === 'notice') {
           add({ type: 'notice', text: data.title ?? '' });
-        } else if (data.inputId !== undefined) {
-          const words = messageText(messages.find((message) => isInput(message, data.inputId as string)));
-          add({ type: 'steered', inputId: data.inputId, ...(words === '' ? {} : { text: words }) });
+        } else {
+          const { inputId } = data;
+          const index = inputId === undefined ? 0 : untold.findIndex((message) => isInput(message, inputId));
+          const [steer] = index < 0 ? [] : untold.splice(index, 1);
+          add({ type: 'steered', text: messageText(steer) });
         }
         break;
       default:
@@ -107,9 +110,20 @@ export function messageText(message: Message | undefined): string {
   return blocks.join('\n');
 }
 
-/** True for the message that was sent with, or has, this run's id. */
-export function isInput(message: Message, runId: string): boolean {
-  return message.role === 'user' && (message.runId === runId || message.idempotencyKey === runId);
+/** True for the message that was sent with this id. */
+function isInput({ id, role, idempotencyKey }: Message, runId: string): boolean {
+  return role === 'user' && (id === runId || idempotencyKey === runId);
+}
+
+/** The messages of a claimed run taken apart: the conversation up to the message to answer, and what was taken in since. */
+export function splitMessages(
+  messages: readonly Message[],
+  runId: string,
+): { conversation: Message[]; asked: Message | undefined; steers: Message[] } {
+  const exact = messages.findLastIndex((message) => isInput(message, runId));
+  const index = exact >= 0 ? exact : messages.findLastIndex(({ role }) => role === 'user');
+  const steers = messages.filter(({ role, runId: of }, at) => at > index && role === 'user' && of === runId);
+  return { conversation: messages.filter((message) => !steers.includes(message)), asked: messages[index], steers };
 }
 
 function isSaid(part: JournalPart): boolean {

@@ -14,6 +14,7 @@ const maxValueUnits = 49_152;
 /** What an earlier attempt said in the unfinished step, and what this one has said in its place. */
 interface Resaid {
   stream: TextStream;
+  itemId: string;
   start: number;
   before: string;
   /** UTF-16 units of `before` that were said again, word for word; undefined before the first. */
@@ -58,8 +59,8 @@ export class PartWriter {
 
   /** Leaves the parts of the unfinished step as they are; what comes goes on after them. */
   keepOpenStep(): void {
-    for (const [itemId, { stream, start, before }] of this.#resaid) {
-      this.#lengths.set(itemId, start + before.length);
+    for (const { stream, itemId, start, before } of this.#resaid.values()) {
+      this.#lengths.set(keyOf(stream, itemId), start + before.length);
       this.#countText(stream, itemId);
     }
     this.#resaid.clear();
@@ -107,7 +108,7 @@ export class PartWriter {
   /** Finishes what stands of the unfinished step: called by `step`, and by the run's owner before a terminal part. */
   settle(): RunPart[] {
     const parts: RunPart[] = [];
-    for (const itemId of [...this.#resaid.keys()]) parts.push(...this.#replace(itemId));
+    for (const resaid of [...this.#resaid.values()]) parts.push(...this.#replace(resaid));
     for (const { toolCallId, name, isFinished } of this.#earlierTools.values()) {
       if (isFinished) continue;
       const result = 'The call was cut off by a restart; it was not finished.';
@@ -132,10 +133,11 @@ export class PartWriter {
   }
 
   #say(itemId: string, stream: TextStream, words: string, isReplacing: boolean): RunPart[] {
-    const resaid = this.#resaid.get(itemId);
+    const key = keyOf(stream, itemId);
+    const resaid = this.#resaid.get(key);
     if (!resaid) {
-      const at = isReplacing ? 0 : (this.#lengths.get(itemId) ?? 0);
-      this.#lengths.set(itemId, at + words.length);
+      const at = isReplacing ? 0 : (this.#lengths.get(key) ?? 0);
+      this.#lengths.set(key, at + words.length);
       return deltas(stream, itemId, at, words, isReplacing);
     }
     const { before, start } = resaid;
@@ -144,27 +146,26 @@ export class PartWriter {
       resaid.same = same + words.length;
       return [];
     }
-    if (start > 0 || !words.startsWith(before.slice(same))) return this.#replace(itemId, before.slice(0, same) + words);
-    this.#resaid.delete(itemId);
-    this.#lengths.set(itemId, same + words.length);
+    if (start > 0 || !words.startsWith(before.slice(same))) return this.#replace(resaid, before.slice(0, same) + words);
+    this.#resaid.delete(key);
+    this.#lengths.set(key, same + words.length);
     return deltas(stream, itemId, before.length, words.slice(before.length - same), false);
   }
 
   /** Ends the part that is being said; when it is shorter than what stands there, it is set anew. */
   #close(): RunPart[] {
-    const itemId = this.#open?.itemId;
+    const open = this.#open;
     this.#open = undefined;
-    const resaid = itemId === undefined ? undefined : this.#resaid.get(itemId);
-    return itemId !== undefined && resaid?.same !== undefined ? this.#replace(itemId) : [];
+    const resaid = open && this.#resaid.get(keyOf(open.stream, open.itemId));
+    return resaid?.same === undefined ? [] : this.#replace(resaid);
   }
 
   /** Sets a part of the unfinished step anew; without `words` to what was said again of it. */
-  #replace(itemId: string, words?: string): RunPart[] {
-    const { stream, start, before, same = 0 } = this.#resaid.get(itemId) as Resaid;
-    const now = words ?? before.slice(0, same);
-    this.#resaid.delete(itemId);
-    this.#lengths.set(itemId, now.length);
-    return start === 0 && now === before ? [] : deltas(stream, itemId, 0, now, true);
+  #replace({ stream, itemId, start, before, same = 0 }: Resaid, words = before.slice(0, same)): RunPart[] {
+    const key = keyOf(stream, itemId);
+    this.#resaid.delete(key);
+    this.#lengths.set(key, words.length);
+    return start === 0 && words === before ? [] : deltas(stream, itemId, 0, words, true);
   }
 
   #tool(part: Extract<AgentPart, { type: 'tool' }>): RunPart[] {
@@ -184,8 +185,9 @@ export class PartWriter {
 
   #keep(part: JournalPart): void {
     if (part.type === 'text' || part.type === 'thinking') {
-      this.#lengths.set(part.id, part.start + part.text.length);
-      this.#countText(part.type === 'text' ? 'assistant' : 'thinking', part.id);
+      const stream = streamOf(part);
+      this.#lengths.set(keyOf(stream, part.id), part.start + part.text.length);
+      this.#countText(stream, part.id);
     } else if (part.type === 'tool') {
       this.#toolCount = Math.max(this.#toolCount, numberOf(part.toolCallId, 'tool-'));
     } else if (part.type === 'approval') {
@@ -196,14 +198,24 @@ export class PartWriter {
   }
 
   #expect(part: JournalText): void {
-    const stream = part.type === 'text' ? 'assistant' : 'thinking';
-    this.#resaid.set(part.id, { stream, start: part.start, before: part.text, same: undefined });
+    const stream = streamOf(part);
+    const { id: itemId, start, text: before } = part;
+    this.#resaid.set(keyOf(stream, itemId), { stream, itemId, start, before, same: undefined });
   }
 
   #countText(stream: TextStream, itemId: string): void {
     const number = numberOf(itemId, stream === 'assistant' ? 'text-' : 'thinking-');
     this.#counts[stream] = Math.max(this.#counts[stream], number);
   }
+}
+
+function streamOf({ type }: JournalText): TextStream {
+  return type === 'text' ? 'assistant' : 'thinking';
+}
+
+/** Text and thinking are told apart by their stream: the same name may be used in both. */
+function keyOf(stream: TextStream, itemId: string): string {
+  return `${stream} ${itemId}`;
 }
 
 function deltas(stream: TextStream, itemId: string, at: number, words: string, isReplacing: boolean): RunPart[] {

@@ -203,7 +203,7 @@ class RunningGateway implements Gateway {
         for (const { frame } of committedEvents) bytes += frame.bytes.length;
         this.#retention.committed(stream, bytes);
         subscriptions.committed(stream, committedEvents);
-        if (projection.peerCount > 0) projection.publish(committedEvents);
+        projection.publish(committedEvents);
       },
       deleted: (stream) => {
         subscriptions.deleted(stream);

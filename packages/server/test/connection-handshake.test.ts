@@ -1,5 +1,5 @@
-import type { ConnectParams } from '@openclaw/protocol';
-import { helloOkSchema, settle } from './handshake-oracle.ts';
+import { type ConnectParams, methods } from '@openclaw/protocol';
+import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
 import { listening } from './edge-fixture.ts';
 import { type AnyFrame, connectFrame, type RawClient } from './raw-client.ts';
@@ -22,7 +22,7 @@ describe('a connection says hello', () => {
       payload: { nonce: expect.stringMatching(/^[0-9a-f-]{36}$/), ts: host.clock.now() },
     });
     expect(answer).toMatchObject({ type: 'res', id: 'c1', ok: true });
-    expect(helloOkSchema.parse(answer.payload)).toEqual(answer.payload);
+    expect(methods.connect.result.parse(answer.payload)).toEqual(answer.payload);
     expect(answer.payload).toMatchObject({
       type: 'hello-ok',
       protocol: 4,
@@ -48,29 +48,23 @@ describe('a connection says hello', () => {
   });
 
   test('may send requests right behind connect; they are served in order after hello-ok', async () => {
-    const { host, dial } = await listening();
+    const { host, edge, dial } = await listening();
+    const code = edge.credentials.createBootstrapCode();
+    await host.committer.idle();
     const client = dial();
     await client.next();
     // A code is used up: hello-ok has to wait for that commit.
-    client.send(connectFrame({ auth: { bootstrapToken: host.documents && (await code(host)) } }));
+    client.send(connectFrame({ auth: { bootstrapToken: code } }));
     client.send({ type: 'req', id: 'a', method: 'streams.subscribe' });
     client.send({ type: 'req', id: 'b', method: 'health' });
     expect((await client.next()).payload.type).toBe('hello-ok');
     expect((await client.next()).id).toBe('a');
     expect((await client.next()).id).toBe('b');
-
-    async function code(stub: typeof host): Promise<string> {
-      const { Credentials } = await import('../src/connection/credentials.ts');
-      const made = new Credentials(stub).createBootstrapCode();
-      await stub.committer.idle();
-      return made;
-    }
   });
 
   test('holds no more requests than its limit before hello', async () => {
-    const { host, dial } = await listening({ limits: { maxHeldFrames: 3 } });
-    const { Credentials } = await import('../src/connection/credentials.ts');
-    const code = new Credentials(host).createBootstrapCode();
+    const { host, edge, dial } = await listening({ limits: { maxHeldFrames: 3 } });
+    const code = edge.credentials.createBootstrapCode();
     await host.committer.idle();
     // A commit that does not end.
     host.store.commit = () => new Promise<void>(() => undefined);
@@ -83,9 +77,8 @@ describe('a connection says hello', () => {
   });
 
   test('a commit that fails refuses the connect and may be tried again', async () => {
-    const { host, dial } = await listening();
-    const { Credentials } = await import('../src/connection/credentials.ts');
-    const code = new Credentials(host).createBootstrapCode();
+    const { host, edge, dial } = await listening();
+    const code = edge.credentials.createBootstrapCode();
     await host.committer.idle();
     const commit = host.store.commit.bind(host.store);
     host.store.commit = () => Promise.reject(new Error('disk full'));
@@ -119,7 +112,11 @@ describe('what is refused before hello', () => {
       '{"type":"req","id":"1","method":"connect","params":{},"extra":1}',
       { code: 1008, reason: 'invalid request frame' },
     ],
-    ['a hostile key', '{"type":"req","id":"1","method":"connect","params":{"__proto__":{}}}', { code: 1008, reason: 'invalid request frame' }],
+    [
+      'a hostile key',
+      '{"type":"req","id":"1","method":"connect","params":{"__proto__":{}}}',
+      { code: 1008, reason: 'invalid request frame' },
+    ],
   ])('%s is closed without an answer', async (_, text, close) => {
     const { dial } = await listening();
     const client = dial();
@@ -135,14 +132,23 @@ describe('what is refused before hello', () => {
     await client.next();
     client.send({ type: 'req', id: '7', method: 'health' });
     const message = 'invalid handshake: first request must be connect';
-    expect(await client.next()).toEqual({ type: 'res', id: '7', ok: false, error: { code: 'INVALID_REQUEST', message } });
+    expect(await client.next()).toEqual({
+      type: 'res',
+      id: '7',
+      ok: false,
+      error: { code: 'INVALID_REQUEST', message },
+    });
     expect(await client.closed).toEqual({ code: 1008, reason: message });
   });
 
   test.each<[string, (params: AnyFrame) => unknown, string]>([
     ['a missing part', (params) => ({ ...params, client: undefined }), "must have required property 'client'"],
     ['a wrong type', (params) => ({ ...params, client: { ...params.client, id: 5 } }), 'at /client/id: must be string'],
-    ['a missing field', (params) => ({ ...params, client: { id: 'x' } }), "at /client: must have required property 'version'"],
+    [
+      'a missing field',
+      (params) => ({ ...params, client: { id: 'x' } }),
+      "at /client: must have required property 'version'",
+    ],
     ['a number too small', (params) => ({ ...params, minProtocol: 0 }), 'at /minProtocol: must be >= 1'],
     ['no object', () => 'x', 'at root: must be object'],
   ])('connect params with %s, in v4’s words', async (_, change, problem) => {
@@ -163,7 +169,12 @@ describe('what is refused before hello', () => {
     const { params, ...frame } = connectFrame();
     client.send({
       ...frame,
-      params: { ...params, modelCatalog: { sessionKey: 'main' }, client: { ...params.client, timeZone: 'UTC' }, auth: { ...params.auth, x: 1 } },
+      params: {
+        ...params,
+        modelCatalog: { sessionKey: 'main' },
+        client: { ...params.client, timeZone: 'UTC' },
+        auth: { ...params.auth, x: 1 },
+      },
     });
     expect((await client.next()).ok).toBe(true);
   });

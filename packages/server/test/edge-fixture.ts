@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
+import type { ClientOptions } from 'ws';
 import { createHttpEdge } from '../src/http/edge.ts';
 import type { EdgeOptions, HttpEdge } from '../src/http/edge-options.ts';
-import type { ClientOptions } from 'ws';
 import { RawClient } from './raw-client.ts';
 import { StubHost } from './stub-host.ts';
 

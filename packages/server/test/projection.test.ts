@@ -343,7 +343,55 @@ describe('in the middle of a run', () => {
     expect(chat('aborted')[0].message.content[0].text).toBe('Partial');
   });
 
-  test('the last peer that leaves takes timers and texts with it; so does the end of a session', async () => {
+  test('a peer that joins when nobody was there has the whole text, even if the run ends in the same commit', () => {
+    projection.leave(peer);
+    const run = scriptedRun('run-1');
+    projection.publish([
+      run.lifecycle({ phase: 'queued' }),
+      run.lifecycle({ phase: 'start', startedAt: 3, attempt: 1 }),
+    ]);
+    projection.publish([run.text('text-1', 'One ')]);
+    projection.publish([run.text('text-1', 'two ')]);
+    expect(clock.timerCount).toBe(0);
+    projection.join(peer);
+    projection.publish([run.text('text-1', 'three.'), run.lifecycle({ phase: 'end' })]);
+    expect(chat('delta')).toMatchObject([{ deltaText: 'three.', message: { content: [{ text: 'One two three.' }] } }]);
+    expect(chat('final')).toMatchObject([{ message: { content: [{ text: 'One two three.' }] } }]);
+    expect(peer.payloads('agent', 'lifecycle')[0].data.startedAt).toBe(3);
+  });
+
+  test('a run that recovers after a restart is met at once, with what its journal holds then', () => {
+    journal = [{ stream: 'assistant', data: { itemId: 'text-1', at: 0, delta: 'One ' } }];
+    const run = scriptedRun('run-1', 9);
+    run.said('text-1', 4);
+    projection.publish([run.lifecycle({ phase: 'recovering' })]);
+    journal = [];
+    projection.publish([run.text('text-1', 'two.'), run.lifecycle({ phase: 'end' })]);
+    expect(chat('final')).toMatchObject([{ message: { content: [{ text: 'One two.' }] } }]);
+  });
+
+  test('without peers nothing is stringified', () => {
+    projection.leave(peer);
+    const run = scriptedRun('run-1');
+    const stringify = JSON.stringify;
+    let count = 0;
+    JSON.stringify = ((...args: Parameters<typeof stringify>) => {
+      count++;
+      return stringify(...args);
+    }) as typeof stringify;
+    try {
+      projection.publish([run.lifecycle({ phase: 'start' }), run.text('text-1', 'a'), message()]);
+      projection.publish([
+        run.tool({ phase: 'start', toolCallId: 't', name: 'look' }),
+        run.lifecycle({ phase: 'end' }),
+      ]);
+    } finally {
+      JSON.stringify = stringify;
+    }
+    expect(count).toBe(0);
+  });
+
+  test('the last peer that leaves takes timers with it; so does the end of a session', async () => {
     const run = scriptedRun('run-1');
     projection.publish([run.text('text-1', 'Hello')]);
     projection.publish([committed('sessions.changed', { sessionKey, reason: 'delete', ts: 1 }, 'system')]);

@@ -1,5 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { createHash } from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import type { ConnectParams } from '@openclaw/protocol';
 import { type ClientOptions, WebSocket } from 'ws';
 import { devicePayload } from '../src/connection/device.ts';
@@ -81,7 +80,10 @@ export function signed(
   device: TestDevice,
   { nonce, signedAt, version = 'v3' }: { nonce: string; signedAt: number; version?: 'v2' | 'v3' },
 ): ConnectParams {
-  const unsigned = { ...params, device: { id: device.id, publicKey: device.publicKey, signature: '', signedAt, nonce } };
+  const unsigned = {
+    ...params,
+    device: { id: device.id, publicKey: device.publicKey, signature: '', signedAt, nonce },
+  };
   const signature = sign(null, Buffer.from(devicePayload(version, unsigned)), device.privateKey).toString('base64url');
   return { ...unsigned, device: { ...unsigned.device, signature } };
 }

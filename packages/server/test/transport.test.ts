@@ -128,6 +128,14 @@ describe('a WebSocket that takes pre-framed bytes', () => {
     expect(drained).toBe(1);
   });
 
+  test('hears the answer to its ping as a sign of life', async () => {
+    const ends = await linked();
+    const transport = transportOf(ends);
+    const alive = new Promise<void>((resolve) => transport.open({ ...noEvents, alive: resolve }));
+    transport.ping();
+    await alive;
+  });
+
   test('takes text and binary messages, and closes with 1009 at the first one that is too long', async () => {
     const ends = await linked();
     const transport = transportOf(ends, 1_000);

@@ -59,7 +59,7 @@ export function rehearse(agent: Agent, options: RehearsalOptions = {}): Rehearsa
     media: { id, mimeType, sizeBytes: bytes.length, ...(fileName === undefined ? {} : { fileName }) },
   }));
   const asked: Message = {
-    id: 'message-asked',
+    id: runId,
     role: 'user',
     runId,
     timestamp: clock.now(),

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import {
   CloseCode,
-  closeReason,
   type ConnectParams,
+  closeReason,
   decodeFrame,
   GatewayError,
   type HelloOk,
@@ -17,7 +17,7 @@ import { type ServerTransport, watermarks } from '../transport/server-transport.
 import { ConnectRefusal } from './connect-refusal.ts';
 import type { EventFrames } from './event-frames.ts';
 import type { Grant } from './handshake.ts';
-import { beatIntervalMs, type Beating, type Heartbeat } from './heartbeat.ts';
+import { type Beating, beatIntervalMs, type Heartbeat } from './heartbeat.ts';
 import type { ConnectionHost } from './host.ts';
 import type { ConnectionLimits } from './limits.ts';
 import type { Identity, Peer } from './peer.ts';
@@ -314,10 +314,14 @@ export class Connection implements Peer, Beating {
     const refusal =
       cause instanceof ConnectRefusal
         ? cause
-        : new ConnectRefusal('UNAVAILABLE', isGatewayError(cause) ? cause.message : 'The handshake failed; try again.', {
-            closeCode: this.hasStreams ? CloseCode.starting : CloseCode.tryAgainLater,
-            retryAfterMs: 1_000,
-          });
+        : new ConnectRefusal(
+            'UNAVAILABLE',
+            isGatewayError(cause) ? cause.message : 'The handshake failed; try again.',
+            {
+              closeCode: this.hasStreams ? CloseCode.starting : CloseCode.tryAgainLater,
+              retryAfterMs: 1_000,
+            },
+          );
     this.#respond(JSON.stringify(id), false, JSON.stringify(refusal.toWire()));
     this.#end(refusal.closeCode, refusal.closeReason);
   }
@@ -413,7 +417,11 @@ export class Connection implements Peer, Beating {
   }
 
   get #granted(): Grant {
-    if (!this.#grant) throw new GatewayError('INVALID_REQUEST', `Connection ${this.connId} has not said who it is yet; wait for its hello.`);
+    if (!this.#grant)
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `Connection ${this.connId} has not said who it is yet; wait for its hello.`,
+      );
     return this.#grant;
   }
 }

@@ -3,7 +3,10 @@ import { type Clock, GatewayError, operatorScopes } from '@openclaw/protocol';
 import type { Documents } from '../streams/documents.ts';
 
 /** How operators get in. With `token` and `password` both work, in either field of `connect`. */
-export type SharedSecret = { mode: 'token'; token: string; password?: string } | { mode: 'password'; password: string } | { mode: 'none' };
+export type SharedSecret =
+  | { mode: 'token'; token: string; password?: string }
+  | { mode: 'password'; password: string }
+  | { mode: 'none' };
 
 /** A token that was made for a role and an id. */
 export interface TokenGrant {
@@ -33,9 +36,20 @@ export class Credentials {
    * commit; show the token after it. Scopes are for operators; default `operator.read`. Throws `INVALID_REQUEST` for an id
    * that could be taken for another principal.
    */
-  createToken({ role, id, scopes }: { role: 'operator' | 'agent'; id: string; scopes?: readonly string[] }): { token: string } & TokenGrant {
+  createToken({
+    role,
+    id,
+    scopes,
+  }: {
+    role: 'operator' | 'agent';
+    id: string;
+    scopes?: readonly string[];
+  }): { token: string } & TokenGrant {
     if (id === '' || (role === 'operator' && (id === 'shared' || id === 'none' || id.includes('/')))) {
-      throw new GatewayError('INVALID_REQUEST', `"${id}" can't be the id of an ${role} token; choose another name without "/".`);
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `"${id}" can't be the id of an ${role} token; choose another name without "/".`,
+      );
     }
     const token = randomToken();
     const grant: TokenGrant = {

@@ -23,8 +23,10 @@ export class DeviceVerifier {
     if (Math.abs(nowMs - device.signedAt) > maxSkewMs) {
       throw refusal('DEVICE_AUTH_SIGNATURE_EXPIRED', 'device-signature-stale', 'device signature expired');
     }
-    if (!device.nonce?.trim()) throw refusal('DEVICE_AUTH_NONCE_REQUIRED', 'device-nonce-missing', 'device nonce required');
-    if (device.nonce !== nonce) throw refusal('DEVICE_AUTH_NONCE_MISMATCH', 'device-nonce-mismatch', 'device nonce mismatch');
+    if (!device.nonce?.trim())
+      throw refusal('DEVICE_AUTH_NONCE_REQUIRED', 'device-nonce-missing', 'device nonce required');
+    if (device.nonce !== nonce)
+      throw refusal('DEVICE_AUTH_NONCE_MISMATCH', 'device-nonce-mismatch', 'device nonce mismatch');
     const signature = Buffer.from(device.signature, 'base64url');
     const isSigned = [devicePayload('v3', params), devicePayload('v2', params)].some((payload) =>
       verify(null, Buffer.from(payload), key, signature),

@@ -144,26 +144,39 @@ export class Handshake {
     const { secret, devices } = this.#options;
     const { token, password, deviceToken, bootstrapToken } = params.auth ?? {};
     if (bootstrapToken && !token && !password && !deviceToken) {
-      return authRefusal('AUTH_BOOTSTRAP_TOKEN_INVALID', 'the link was used or is too old; ask the gateway for a new one');
+      return authRefusal(
+        'AUTH_BOOTSTRAP_TOKEN_INVALID',
+        'the link was used or is too old; ask the gateway for a new one',
+      );
     }
     if (token || (deviceToken && !password)) {
-      if (!token) return authRefusal('AUTH_DEVICE_TOKEN_MISMATCH', 'device token mismatch (connect with the gateway token once)');
+      if (!token)
+        return authRefusal('AUTH_DEVICE_TOKEN_MISMATCH', 'device token mismatch (connect with the gateway token once)');
       if (secret.mode !== 'token') {
         return authRefusal('AUTH_TOKEN_NOT_CONFIGURED', `gateway token not configured (auth mode is ${secret.mode})`);
       }
       const canRetryWithDeviceToken = deviceId !== undefined && !deviceToken && devices.get(deviceId) !== undefined;
-      return authRefusal('AUTH_TOKEN_MISMATCH', 'gateway token mismatch (use the token that the gateway was started with)', {
-        canRetryWithDeviceToken,
-      });
+      return authRefusal(
+        'AUTH_TOKEN_MISMATCH',
+        'gateway token mismatch (use the token that the gateway was started with)',
+        {
+          canRetryWithDeviceToken,
+        },
+      );
     }
     if (password) {
-      return authRefusal('AUTH_PASSWORD_MISMATCH', 'gateway password mismatch (use the password that the gateway was started with)');
+      return authRefusal(
+        'AUTH_PASSWORD_MISMATCH',
+        'gateway password mismatch (use the password that the gateway was started with)',
+      );
     }
     if (secret.mode === 'none') {
       return authRefusal('AUTH_REQUIRED', 'a gateway without auth takes connections from its own machine only');
     }
     if (deviceId === undefined) {
-      return new ConnectRefusal('NOT_PAIRED', 'device identity required', { details: { code: 'DEVICE_IDENTITY_REQUIRED' } });
+      return new ConnectRefusal('NOT_PAIRED', 'device identity required', {
+        details: { code: 'DEVICE_IDENTITY_REQUIRED' },
+      });
     }
     return secret.mode === 'token'
       ? authRefusal('AUTH_TOKEN_MISSING', 'gateway token missing (send it as auth.token)')
@@ -194,7 +207,8 @@ export class Handshake {
         const principal = `token:${proof.by}`;
         if (!params.device) return { principal };
         const known = devices.get(params.device.id);
-        if (!remote.isLoopback && (!known || !coversScopes(known, scopes))) throw pairingRequired(params, known, scopes);
+        if (!remote.isLoopback && (!known || !coversScopes(known, scopes)))
+          throw pairingRequired(params, known, scopes);
         return { principal, token: devices.pair(params, scopes, 'silent') };
       }
     }
@@ -237,20 +251,28 @@ function hasStreams(params: ConnectParams): boolean {
 function assertRole({ role = 'operator' }: ConnectParams): 'operator' | 'agent' {
   if (role === 'operator' || role === 'agent') return role;
   if (role !== 'node' && role !== 'channel') throw new ConnectRefusal('INVALID_REQUEST', 'invalid role');
-  throw new ConnectRefusal('INVALID_REQUEST', `role ${role} is not supported by this gateway yet; connect as operator or agent`, {
-    details: { code: 'ROLE_UNSUPPORTED', role },
-  });
+  throw new ConnectRefusal(
+    'INVALID_REQUEST',
+    `role ${role} is not supported by this gateway yet; connect as operator or agent`,
+    {
+      details: { code: 'ROLE_UNSUPPORTED', role },
+    },
+  );
 }
 
 function assertBrowserRules({ client, device }: ConnectParams, origin: OriginVerdict): void {
   const needsOrigin = browserClients.has(client.id);
   if (origin.is === 'refused' || (needsOrigin && origin.is === 'absent')) {
-    throw new ConnectRefusal('INVALID_REQUEST', 'origin not allowed (open the page from the gateway itself, or add its origin to allowedOrigins)', {
-      details: {
-        code: 'CONTROL_UI_ORIGIN_NOT_ALLOWED',
-        reason: origin.is === 'refused' ? origin.reason : 'origin missing or invalid',
+    throw new ConnectRefusal(
+      'INVALID_REQUEST',
+      'origin not allowed (open the page from the gateway itself, or add its origin to allowedOrigins)',
+      {
+        details: {
+          code: 'CONTROL_UI_ORIGIN_NOT_ALLOWED',
+          reason: origin.is === 'refused' ? origin.reason : 'origin missing or invalid',
+        },
       },
-    });
+    );
   }
   if (signingClients.has(client.id) && !device) {
     throw new ConnectRefusal('INVALID_REQUEST', `${client.id} requires a device identity (use HTTPS or localhost)`, {
@@ -274,14 +296,18 @@ function grantedScopes(params: ConnectParams, proof: Proof): OperatorScope[] {
     }
     case 'device': {
       if (coversScopes(proof.device, asked)) return asked;
-      throw new ConnectRefusal('INVALID_REQUEST', 'unauthorized: scope mismatch (this device was approved for less; connect with the gateway token to widen it)', {
-        details: {
-          code: 'AUTH_SCOPE_MISMATCH',
-          authReason: 'scope_mismatch',
-          canRetryWithDeviceToken: false,
-          recommendedNextStep: 'review_auth_configuration',
+      throw new ConnectRefusal(
+        'INVALID_REQUEST',
+        'unauthorized: scope mismatch (this device was approved for less; connect with the gateway token to widen it)',
+        {
+          details: {
+            code: 'AUTH_SCOPE_MISMATCH',
+            authReason: 'scope_mismatch',
+            canRetryWithDeviceToken: false,
+            recommendedNextStep: 'review_auth_configuration',
+          },
         },
-      });
+      );
     }
   }
 }
@@ -300,7 +326,10 @@ function rateLimited(waitMs: number): ConnectRefusal {
 
 function agentGrant(params: ConnectParams, proof: Proof): Grant {
   if (proof.by !== 'token' || proof.grant.role !== 'agent') {
-    throw authRefusal('AUTH_TOKEN_MISMATCH', 'role agent needs a token of its own (tokens.create with role agent and its id)');
+    throw authRefusal(
+      'AUTH_TOKEN_MISMATCH',
+      'role agent needs a token of its own (tokens.create with role agent and its id)',
+    );
   }
   const { id, scopes } = proof.grant;
   return {
@@ -310,18 +339,26 @@ function agentGrant(params: ConnectParams, proof: Proof): Grant {
   };
 }
 
-function pairingRequired(params: ConnectParams, known: PairedDevice | undefined, scopes: readonly OperatorScope[]): ConnectRefusal {
+function pairingRequired(
+  params: ConnectParams,
+  known: PairedDevice | undefined,
+  scopes: readonly OperatorScope[],
+): ConnectRefusal {
   const reason = known ? 'scope-upgrade' : 'not-paired';
-  return new ConnectRefusal('NOT_PAIRED', 'pairing required: connect once from the gateway’s own machine with the gateway token', {
-    details: {
-      code: 'PAIRING_REQUIRED',
-      reason,
-      remediationHint: 'Connect from loopback with the shared token, or use a link with a one-use code.',
-      deviceId: params.device?.id,
-      requestedRole: 'operator',
-      requestedScopes: scopes,
-      approvedRoles: known ? ['operator'] : [],
-      approvedScopes: known?.scopes ?? [],
+  return new ConnectRefusal(
+    'NOT_PAIRED',
+    'pairing required: connect once from the gateway’s own machine with the gateway token',
+    {
+      details: {
+        code: 'PAIRING_REQUIRED',
+        reason,
+        remediationHint: 'Connect from loopback with the shared token, or use a link with a one-use code.',
+        deviceId: params.device?.id,
+        requestedRole: 'operator',
+        requestedScopes: scopes,
+        approvedRoles: known ? ['operator'] : [],
+        approvedScopes: known?.scopes ?? [],
+      },
     },
-  });
+  );
 }

@@ -26,7 +26,7 @@ const forwardingHeaders = [
 /** Whether an address is this machine's own: 127.0.0.0/8 or ::1, also as IPv4 in IPv6. */
 export function isLoopbackAddress(address: string | undefined): boolean {
   if (!address) return false;
-  const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+  const plain = plainAddress(address);
   return plain === '::1' || (isIP(plain) === 4 && plain.startsWith('127.'));
 }
 
@@ -39,7 +39,7 @@ export function remoteOf(
   headers: IncomingHttpHeaders,
   trustedProxies: readonly string[],
 ): Remote | undefined {
-  const address = peerAddress ?? '';
+  const address = plainAddress(peerAddress ?? '');
   if (!forwardingHeaders.some((name) => headers[name] !== undefined)) {
     return { address, isLoopback: isLoopbackAddress(address) };
   }
@@ -79,6 +79,11 @@ export function judgeOrigin(
   }
   if (remote.isLoopback && host !== '' && host === headers.host?.toLowerCase()) return { is: 'allowed' };
   return { is: 'refused', reason: 'origin not allowed' };
+}
+
+/** An IPv4 address without the IPv6 around it, as a socket that listens on both shows it. */
+function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
 }
 
 /** The name or address in a `Host` header, without its port. */

@@ -65,12 +65,15 @@ class Edge implements HttpEdge {
       clock,
       phase: () => host.phase(),
     });
-    this.#webSockets = new WebSocketServer({
+    const webSocketOptions = {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: Math.max(this.#limits.operatorFrameBytes, this.#limits.agentFrameBytes),
-    });
+      // Not in the published types yet: how long a peer may keep a socket, and what is queued on it, after our close frame.
+      closeTimeout: 5_000,
+    };
+    this.#webSockets = new WebSocketServer(webSocketOptions);
     this.#context = this.#makeContext();
     this.#answer = requestListener(this.#listenerOptions());
   }
@@ -86,7 +89,10 @@ class Edge implements HttpEdge {
 
   async listen({ port, host = '127.0.0.1' }: { port: number; host?: string }): Promise<AddressInfo> {
     if (this.#options.auth.mode === 'none' && host !== 'localhost' && !isLoopbackAddress(host)) {
-      throw new GatewayError('INVALID_REQUEST', `Listening on ${host} without auth would let everyone in; set a token or a password.`);
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `Listening on ${host} without auth would let everyone in; set a token or a password.`,
+      );
     }
     // A body is never waited for, and a slow head not for long.
     const server = createServer({
@@ -122,6 +128,8 @@ class Edge implements HttpEdge {
     };
     const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       if (path === undefined || pathOf(request) === path) this.#upgrade(request, socket, head);
+      else if (server.listenerCount('upgrade') === 1)
+        refuseUpgrade(socket, 404, { message: 'Nothing is here.', type: 'not_found' });
     };
     server.removeAllListeners('request');
     server.on('request', answer);
@@ -198,7 +206,11 @@ class Edge implements HttpEdge {
     socket.on('error', () => socket.destroy());
     const remote = this.#remoteOf(request);
     if (this.#host.phase() === 'draining') {
-      refuseUpgrade(socket, 503, { message: 'The gateway is stopping.', type: 'unavailable', retryAfterMs: startingRetryMs });
+      refuseUpgrade(socket, 503, {
+        message: 'The gateway is stopping.',
+        type: 'unavailable',
+        retryAfterMs: startingRetryMs,
+      });
     } else if (!remote) {
       const message = 'Forwarded headers from a proxy that is not trusted; add its address to trustedProxies.';
       refuseUpgrade(socket, 403, { message, type: 'proxy_attribution_required' });
@@ -268,7 +280,10 @@ class Edge implements HttpEdge {
 
 function assertServable({ auth, perMessageDeflate }: EdgeOptions): void {
   if (perMessageDeflate) {
-    throw new GatewayError('INVALID_REQUEST', 'perMessageDeflate can’t be turned on: frames are written pre-framed; leave it out.');
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      'perMessageDeflate can’t be turned on: frames are written pre-framed; leave it out.',
+    );
   }
   const secrets = auth.mode === 'token' ? [auth.token] : auth.mode === 'password' ? [auth.password] : ['none'];
   if (secrets.some((secret) => !secret)) {

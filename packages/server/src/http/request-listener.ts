@@ -66,7 +66,10 @@ function webRequest(request: IncomingMessage): Request {
     if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(', ') : value);
   }
   // The name was checked against those that are known.
-  return new Request(new URL(request.url ?? '/', `http://${request.headers.host}`), { method: request.method ?? 'GET', headers });
+  return new Request(new URL(request.url ?? '/', `http://${request.headers.host}`), {
+    method: request.method ?? 'GET',
+    headers,
+  });
 }
 
 async function sendWebResponse(answer: Response, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { contractSchema } from '@openclaw/protocol';
-import { type EventLoopMonitor } from './event-loop.ts';
+import type { EventLoopMonitor } from './event-loop.ts';
 import { commonHeaders, sendJson, sendMethodNotAllowed } from './responses.ts';
 
 export interface RouteFacts {

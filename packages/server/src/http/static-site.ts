@@ -71,7 +71,11 @@ async function findFile(
     if (!name.startsWith(root.endsWith(sep) ? root : root + sep)) return undefined;
     const facts = await stat(name);
     if (!facts.isFile()) return undefined;
-    return { name, sizeBytes: facts.size, etag: `"${facts.size.toString(36)}-${Math.floor(facts.mtimeMs).toString(36)}"` };
+    return {
+      name,
+      sizeBytes: facts.size,
+      etag: `"${facts.size.toString(36)}-${Math.floor(facts.mtimeMs).toString(36)}"`,
+    };
   } catch {
     // Not there, or not readable: both are "not found" to a client.
     return undefined;

@@ -8,8 +8,10 @@ export interface ProjectedEvent {
   json: string;
 }
 
+type LifecyclePayload = Extract<AgentPayload, { stream: 'lifecycle' }>;
+
 /** What v4 says about a run before the first word. */
-export type StartupPhase = 'preparing_context' | 'starting_model';
+type StartupPhase = 'preparing_context' | 'starting_model';
 
 /** Where an event stands in its run. */
 interface Mark {
@@ -45,45 +47,63 @@ export function textEvent(identity: RunIdentity, text: RunText, cursor: TextCurs
   return chatEvent(identity, text.seq, 'delta', words);
 }
 
-/** The two events by which v4 shows a run that has no words yet. */
-export function statusEvents(identity: RunIdentity, mark: Mark, phase: StartupPhase): ProjectedEvent[] {
-  return [chatEvent(identity, mark.seq, 'status', { phase }), agentEvent(identity, mark, 'run_status', { phase })];
-}
-
-/** The end of a run: its last `agent` event, then chat's `final`, `aborted` or `error` with the whole answer. */
-export function terminalEvents(
-  payload: Extract<AgentPayload, { stream: 'lifecycle' }>,
+/**
+ * The course of a run in v4's words: what it waits for before the first word, its start, and its end: the last `agent` event,
+ * then chat's `final`, `aborted` or `error` with the whole `answer`.
+ */
+export function lifecycleEvents(
+  payload: LifecyclePayload,
   answer: string,
   startedAt: number | undefined,
 ): ProjectedEvent[] {
   const { data, seq, ts } = payload;
-  const isAborted = data.phase === 'error' && (data.reason === 'aborted' || data.aborted === true);
-  const times = { startedAt: data.startedAt ?? startedAt, endedAt: data.endedAt ?? ts };
+  switch (data.phase) {
+    case 'queued':
+    case 'recovering':
+      return statusEvents(payload, 'preparing_context');
+    case 'start': {
+      const status = statusEvents(payload, 'starting_model');
+      // v4 knows one start per run: a second agent that takes it over is a change of status.
+      if ((data.attempt ?? 1) > 1) return status;
+      const start = { phase: 'start', startedAt: data.startedAt ?? ts };
+      return [agentEvent(payload, payload, 'lifecycle', start), ...status.filter(({ event }) => event === 'chat')];
+    }
+    case 'end':
+    case 'error':
+      return terminalEvents(payload, answer, { startedAt: data.startedAt ?? startedAt, endedAt: data.endedAt ?? ts });
+  }
+}
+
+function statusEvents(payload: LifecyclePayload, phase: StartupPhase): ProjectedEvent[] {
+  return [chatEvent(payload, payload.seq, 'status', { phase }), agentEvent(payload, payload, 'run_status', { phase })];
+}
+
+function terminalEvents(
+  payload: LifecyclePayload,
+  answer: string,
+  times: { startedAt: number | undefined; endedAt: number },
+): ProjectedEvent[] {
+  const { data, seq, ts } = payload;
   const message = answer === '' ? {} : { message: chatMessage(answer, ts) };
+  const stopReason = data.stopReason === undefined ? {} : { stopReason: data.stopReason };
   if (data.phase === 'end') {
-    const stopReason = data.stopReason ?? 'stop';
+    const end = { phase: 'end', stopReason: 'stop', ...stopReason, aborted: false, ...times };
     return [
-      agentEvent(payload, payload, 'lifecycle', { phase: 'end', stopReason, aborted: false, ...times }),
-      chatEvent(payload, seq, 'final', { stopReason, ...message }),
+      agentEvent(payload, payload, 'lifecycle', end),
+      chatEvent(payload, seq, 'final', { stopReason: end.stopReason, ...message }),
     ];
   }
-  if (isAborted) {
+  if (data.reason === 'aborted' || data.aborted === true) {
     return [
       agentEvent(payload, payload, 'lifecycle', { phase: 'error', stopReason: 'aborted', aborted: true, ...times }),
-      chatEvent(payload, seq, 'aborted', { stopReason: data.stopReason ?? 'rpc', ...message }),
+      chatEvent(payload, seq, 'aborted', { stopReason: 'rpc', ...stopReason, ...message }),
     ];
   }
   const error = data.error ?? `The run ended: ${data.reason ?? 'failed'}.`;
-  const failure = { errorMessage: error, errorKind: errorKind(data) };
+  const errorKind = data.errorKind ?? (data.reason === 'timeout' ? 'timeout' : 'unknown');
   return [
-    agentEvent(payload, payload, 'lifecycle', {
-      phase: 'error',
-      error,
-      aborted: false,
-      ...failureStop(data),
-      ...times,
-    }),
-    chatEvent(payload, seq, 'error', { ...failure, ...failureStop(data), ...message }),
+    agentEvent(payload, payload, 'lifecycle', { phase: 'error', error, aborted: false, ...stopReason, ...times }),
+    chatEvent(payload, seq, 'error', { errorMessage: error, errorKind, ...stopReason, ...message }),
   ];
 }
 
@@ -113,14 +133,6 @@ function chatEvent(
 
 function chatMessage(text: string, timestamp: number) {
   return { role: 'assistant', content: [{ type: 'text', text }], timestamp };
-}
-
-function errorKind({ errorKind, reason }: RunPartData<'lifecycle'>): string {
-  return errorKind ?? (reason === 'timeout' ? 'timeout' : 'unknown');
-}
-
-function failureStop({ stopReason }: RunPartData<'lifecycle'>): object {
-  return stopReason === undefined ? {} : { stopReason };
 }
 
 function toolContent(value: unknown): object {

@@ -11,10 +11,9 @@ import type { CommittedEvent } from '../streams/committed-event.ts';
 import { messageText, v4SessionMessage } from './v4-message.ts';
 import {
   agentEvent,
+  lifecycleEvents,
   type ProjectedEvent,
   sessionsChanged,
-  statusEvents,
-  terminalEvents,
   textEvent,
   toolData,
 } from './v4-payloads.ts';
@@ -24,8 +23,8 @@ import { V4Seat } from './v4-seat.ts';
 export interface V4ProjectionOptions {
   clock: Clock;
   /**
-   * What an open run has said so far, deltas joined per part; empty for a run that is not open. Asked once, when the
-   * projection meets a run in its middle: after a restart, or because nobody was there before.
+   * What an open run has said so far, deltas joined per part; empty for a run that is not open. Asked when the projection
+   * meets a run in its middle, as after a restart.
    */
   journalOf(runId: string): readonly RunPart[];
   /**
@@ -51,7 +50,7 @@ export class V4Projection {
   readonly #deltaIntervalMs: number;
   readonly #maxSessionKeys: number;
   readonly #seats = new Map<Peer, V4Seat>();
-  /** Open runs that were seen since the first peer joined. */
+  /** Open runs. Their texts are followed without peers, too: one may join at any moment, and v4 sends whole texts. */
   readonly #runs = new Map<string, V4Run>();
 
   constructor({ clock, journalOf, deltaIntervalMs = 100, maxSessionKeys = 4_096 }: V4ProjectionOptions) {
@@ -61,7 +60,7 @@ export class V4Projection {
     this.#maxSessionKeys = maxSessionKeys;
   }
 
-  /** Connections that get projections. At 0 nothing is made, kept or timed. */
+  /** Connections that get projections. At 0 nothing is stringified, sent or timed. */
   get peerCount(): number {
     return this.#seats.size;
   }
@@ -77,8 +76,10 @@ export class V4Projection {
   leave(peer: Peer): void {
     this.#seats.delete(peer);
     if (this.#seats.size > 0) return;
-    for (const run of this.#runs.values()) run.stopJoining?.();
-    this.#runs.clear();
+    for (const run of this.#runs.values()) {
+      run.takePending();
+      this.#stopJoining(run);
+    }
   }
 
   /** Sends a peer whose queue has drained what was held back meanwhile, joined. */
@@ -123,9 +124,8 @@ export class V4Projection {
     this.#seats.get(peer)?.sessionKeys.delete(sessionKey);
   }
 
-  /** Projects the events of one commit, in their order, after that commit. */
+  /** Projects the events of one commit, in their order, after that commit. To be called for every commit, peers or not. */
   publish(events: readonly CommittedEvent[]): void {
-    if (this.#seats.size === 0) return;
     const touched = new Set<V4Run>();
     for (const { event, payload } of events) {
       if (event === 'agent') this.#publishPart(payload as AgentPayload, events, touched);
@@ -145,20 +145,23 @@ export class V4Projection {
     }
     const known = this.#runs.get(payload.runId);
     if (known) this.#flush(known);
-    switch (payload.stream) {
-      case 'lifecycle':
-        this.#publishLifecycle(payload, known, events);
-        break;
-      case 'tool': {
-        const tool = agentEvent(payload, payload, 'tool', toolData(payload.data));
-        this.#sendAgent(tool, known, (seat) => seat.hasTools);
-        const mirrored = { ...tool, event: 'session.tool' };
-        for (const seat of this.#seats.values()) if (seat.reads(payload.sessionKey)) seat.send(mirrored);
-        break;
-      }
-      default:
-        this.#sendAgent(agentEvent(payload, payload, payload.stream, payload.data), known);
+    if (payload.stream === 'lifecycle') this.#publishLifecycle(payload, known, events);
+    else if (this.#seats.size > 0) this.#publishOther(payload, known);
+  }
+
+  #publishOther(payload: Exclude<AgentPayload, { stream: 'lifecycle' }>, known: V4Run | undefined): void {
+    if (payload.stream === 'tool') {
+      const seats = [...this.#seats.values()];
+      const mirrors = seats.filter((seat) => seat.reads(payload.sessionKey));
+      if (mirrors.length === 0 && !seats.some(({ hasTools }) => hasTools)) return;
+      const tool = agentEvent(payload, payload, 'tool', toolData(payload.data));
+      this.#sendAgent(tool, known, ({ hasTools }) => hasTools);
+      for (const seat of mirrors) seat.send({ ...tool, event: 'session.tool' });
+      return;
     }
+    // An emit without parts is kept as a usage without numbers.
+    if (payload.stream === 'usage' && Object.keys(payload.data).length === 0) return;
+    this.#sendAgent(agentEvent(payload, payload, payload.stream, payload.data), known);
   }
 
   #publishLifecycle(
@@ -166,33 +169,18 @@ export class V4Projection {
     known: V4Run | undefined,
     events: readonly CommittedEvent[],
   ): void {
-    const { data } = payload;
-    switch (data.phase) {
-      case 'queued':
-      case 'recovering':
-        for (const status of statusEvents(payload, payload, 'preparing_context')) this.#sendAgent(status, known);
-        break;
-      case 'start': {
-        // v4 knows one start per run: a second agent that takes it over is just a change of status.
-        const isFirst = (data.attempt ?? 1) === 1;
-        if (isFirst) {
-          const run = known ?? this.#add(new V4Run(identityOf(payload)));
-          run.startedAt = data.startedAt;
-          const start = { phase: 'start', startedAt: data.startedAt ?? payload.ts };
-          this.#sendAgent(agentEvent(payload, payload, 'lifecycle', start), run);
-        }
-        const [chat, agent] = statusEvents(payload, payload, 'starting_model');
-        for (const status of isFirst ? [chat] : [chat, agent]) if (status) this.#sendAgent(status, known);
-        break;
-      }
-      case 'end':
-      case 'error': {
-        const answer = known?.answer.text ?? this.#answerOf(payload.runId, events);
-        for (const seat of known ? this.#seats.values() : []) seat.catchUp(known as V4Run);
-        for (const event of terminalEvents(payload, answer, known?.startedAt)) this.#sendAgent(event, known);
-        if (known) this.#drop(known);
-      }
+    const { phase, startedAt } = payload.data;
+    const isTerminal = phase === 'end' || phase === 'error';
+    let run = known;
+    if (phase === 'recovering') run ??= this.#add(new V4Run(identityOf(payload), this.#journalOf(payload.runId)));
+    else if (!isTerminal) run ??= this.#add(new V4Run(identityOf(payload)));
+    if (run) run.startedAt ??= startedAt;
+    if (this.#seats.size > 0) {
+      const answer = isTerminal ? (run?.answer.text ?? this.#answerOf(payload.runId, events)) : '';
+      for (const seat of isTerminal && run ? this.#seats.values() : []) seat.catchUp(run as V4Run);
+      for (const event of lifecycleEvents(payload, answer, run?.startedAt)) this.#sendAgent(event, run);
     }
+    if (isTerminal && run) this.#drop(run);
   }
 
   #publishMessage(payload: Payload<'session.message'>): void {
@@ -225,6 +213,7 @@ export class V4Projection {
   #flush(run: V4Run): void {
     if (!run.hasPending) return;
     const pending = run.takePending();
+    if (this.#seats.size === 0) return;
     const events = pending.flatMap(({ text, before }) => textEvent(run.identity, text, before) ?? []);
     for (const seat of this.#seats.values()) seat.sendText(run, pending, events);
     // Whole texts are sent again and again: a long one less often, so that its cost grows no faster than the text does.
@@ -265,9 +254,13 @@ export class V4Projection {
     return run;
   }
 
-  #drop(run: V4Run): void {
+  #stopJoining(run: V4Run): void {
     run.stopJoining?.();
     run.stopJoining = undefined;
+  }
+
+  #drop(run: V4Run): void {
+    this.#stopJoining(run);
     this.#runs.delete(run.identity.runId);
     for (const seat of this.#seats.values()) seat.forget(run);
   }

@@ -44,7 +44,7 @@ export class V4Run {
 
   /** Whether what comes before this delta is known. */
   precedes({ stream, data }: TextPayload): boolean {
-    return data.at === 0 || this.#texts.has(textKey(stream, data.itemId));
+    return data.at <= (this.#texts.get(textKey(stream, data.itemId))?.text.length ?? 0);
   }
 
   /** A committed delta. What the run has of it already is left out. */

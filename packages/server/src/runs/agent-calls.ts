@@ -163,8 +163,6 @@ export class AgentCalls {
         if (part.data.phase !== 'end' && part.data.phase !== 'error')
           throw refuse(index, 'an agent emits only the phases end and error');
         if (index !== parts.length - 1) throw refuse(index, 'the terminal part is the last one');
-      } else if (Buffer.byteLength(JSON.stringify(part.data)) > 8 * 1_048_576) {
-        throw refuse(index, 'a part has at most 8 MiB');
       } else if (part.stream === 'item' && part.data.kind === 'steered' && part.data.inputId === undefined) {
         throw refuse(index, 'an item of kind steered names its inputId');
       }

@@ -42,7 +42,9 @@ export class WebSocketTransport implements ServerTransport {
   /** `socket` is the one that was given to `handleUpgrade` for `webSocket`. */
   constructor(webSocket: WebSocket, socket: Duplex, { maxFrameBytes, turn }: WebSocketTransportOptions) {
     if (webSocket.extensions !== '') {
-      throw new Error(`A WebSocket with the extension "${webSocket.extensions}" can't take pre-framed bytes; turn it off.`);
+      throw new Error(
+        `A WebSocket with the extension "${webSocket.extensions}" can't take pre-framed bytes; turn it off.`,
+      );
     }
     this.#webSocket = webSocket;
     this.#socket = socket;
@@ -162,8 +164,9 @@ export class WebSocketTransport implements ServerTransport {
 
   #writeRaw(bytes: Buffer): void {
     this.#writtenBytes += bytes.length;
-    // A callback per write only where it may be the one that crosses the low watermark; `drain` covers the rest.
-    if (this.#socket.writableLength > watermarks.lowBytes) this.#socket.write(bytes, this.#drained);
+    // A callback per write only where it may be the one that crosses the low watermark; `drain` alone was seen to stay out
+    // after a large write that the kernel took whole.
+    if (this.#socket.writableLength + bytes.length > watermarks.lowBytes) this.#socket.write(bytes, this.#drained);
     else this.#socket.write(bytes);
   }
 

@@ -1,0 +1,50 @@
+import type { GatewayClientOptions } from '@openclaw/gateway-client';
+import { type FaultProxy, startFaultProxy } from '../fault-proxy.ts';
+import { startGateway, type TestGateway, type TestGatewayOptions } from '../gateway.ts';
+import { PublishedClient } from './published-client.ts';
+import { SchemaOracle } from './schema-oracle.ts';
+import { WireTap } from './wire-tap.ts';
+
+const oracle = new SchemaOracle();
+
+/** A gateway behind a fault proxy that hears everything, and published clients that dial through it. */
+export class InteropBench {
+  readonly server: TestGateway;
+  readonly proxy: FaultProxy;
+  readonly tap: WireTap;
+  readonly #clients: PublishedClient[] = [];
+
+  private constructor(server: TestGateway, proxy: FaultProxy, tap: WireTap) {
+    this.server = server;
+    this.proxy = proxy;
+    this.tap = tap;
+  }
+
+  static async start(options: TestGatewayOptions = {}): Promise<InteropBench> {
+    const server = await startGateway(options);
+    const tap = new WireTap(oracle);
+    const proxy = await startFaultProxy({ targetPort: server.port, tap: tap.listen });
+    return new InteropBench(server, proxy, tap);
+  }
+
+  /** A client that was not started yet. Everything it needs is filled in. */
+  client(options: GatewayClientOptions = {}): PublishedClient {
+    const client = new PublishedClient({ url: this.proxy.url, token: this.server.token, ...options });
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** A client that has its hello-ok. */
+  async connected(options: GatewayClientOptions = {}): Promise<PublishedClient> {
+    const client = this.client(options);
+    await client.start();
+    return client;
+  }
+
+  /** Stops everything. What the tap found is kept. */
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.stop()));
+    await this.proxy.close();
+    await this.server.close();
+  }
+}
