@@ -20,9 +20,12 @@ const gateway = spawn(nodeBinary(), [join(root, 'apps', 'gateway', 'dist', 'main
   stdio: 'inherit',
   env: toolEnvironment({ OPENCLAW_STARTED_BY: 'npm start' }),
 });
-// Ctrl-C reaches the gateway from the terminal itself; only this process must stay until it has drained.
-process.on('SIGINT', () => {});
-for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => gateway.kill(signal));
+// In a terminal Ctrl-C reaches the gateway by itself, and twice would mean "at once"; this process only has to stay.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) gateway.kill(signal);
+  });
+}
 gateway.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
 
 /** Runs one step with a line that says what goes on; shows the step's own output only when it fails. */

@@ -1,11 +1,14 @@
+import { Worker } from 'node:worker_threads';
+import { portTransport, type PortLike, systemClock } from '@openclaw/protocol';
+import { VirtualClock } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
 import { serve, type Serving } from '../src/index.ts';
 import { conformanceAgent, conformanceCases, type ConformanceHarness, conformancePrompts } from '../src/testing.ts';
 import { FakeGateway } from './fake-gateway.ts';
 
 function inMemory() {
-  const gateway = new FakeGateway();
-  const { clock } = gateway;
+  const clock = new VirtualClock();
+  const gateway = new FakeGateway(clock);
   let serving: Serving | undefined;
   const harness: ConformanceHarness = {
     operator: gateway,
@@ -40,5 +43,48 @@ describe('an agent in memory', () => {
     expect(isOver).toBe(true);
     await close();
     await running;
+  });
+});
+
+describe('an agent in a worker thread', () => {
+  function inWorker() {
+    const gateway = new FakeGateway(systemClock());
+    let worker: Worker | undefined;
+    const harness: ConformanceHarness = {
+      operator: gateway,
+      prompts: conformancePrompts,
+      async startAgent() {
+        const url = new URL('./agent-worker.fixture.ts', import.meta.url);
+        const { port1, port2 } = new MessageChannel();
+        const started = new Worker(url, { execArgv: ['--conditions=@openclaw/source'], workerData: port2, transferList: [port2 as never] });
+        worker = started;
+        await new Promise((resolve, reject) => {
+          started.once('error', reject);
+          started.once('message', resolve);
+          gateway.accept(portTransport(port1 as PortLike));
+        });
+      },
+      async killAgent() {
+        await worker?.terminate();
+        gateway.giveUp();
+      },
+      // A gateway takes its workers with it.
+      async killGateway() {
+        gateway.crash();
+        await harness.killAgent();
+        await harness.startAgent();
+      },
+    };
+    return harness;
+  }
+
+  test.each(conformanceCases.map((each) => [each.name, each] as const))('%s', async (_name, { run }) => {
+    const harness = inWorker();
+    await harness.startAgent();
+    try {
+      await run(harness);
+    } finally {
+      await harness.killAgent();
+    }
   });
 });

@@ -1,5 +1,6 @@
 import {
   type AgentWorkState,
+  type Clock,
   CloseCode,
   decodeFrame,
   emptyState,
@@ -13,7 +14,6 @@ import {
   type RunPart,
   type Transport,
 } from '@openclaw/protocol';
-import { VirtualClock } from '@openclaw/protocol/testing';
 import type { ConformanceOperator } from '../src/testing.ts';
 
 interface Peer {
@@ -44,7 +44,7 @@ const stream = `agent:${agentId}`;
 export class FakeGateway implements ConformanceOperator {
   /** Called for every request before it is answered; throwing refuses it. */
   onRequest: (frame: RequestFrame) => void = () => undefined;
-  readonly clock: VirtualClock;
+  readonly clock: Clock;
   readonly requests: RequestFrame[] = [];
   #runs = new Map<string, FakeRun>();
   #state = emptyState(stream) as AgentWorkState;
@@ -55,23 +55,28 @@ export class FakeGateway implements ConformanceOperator {
   #count = 0;
   #watchers: (() => void)[] = [];
 
-  constructor(clock = new VirtualClock()) {
+  constructor(clock: Clock) {
     this.clock = clock;
   }
 
   /** Opens a connection, for a client's dialer. */
   dial = (): Transport => {
     const [far, near] = memoryTransportPair();
-    const peer: Peer = { transport: near, instance: undefined, isReading: false };
+    this.accept(near);
+    return far;
+  };
+
+  /** Takes a peer over any transport. */
+  accept(transport: Transport): void {
+    const peer: Peer = { transport, instance: undefined, isReading: false };
     this.#peers.add(peer);
-    near.open({
+    transport.open({
       message: (text) => this.#receive(peer, text),
       drained: () => undefined,
       closed: () => this.#peers.delete(peer),
     });
     this.#send(peer, { type: 'event', event: 'connect.challenge', payload: { nonce: 'n', ts: this.clock.now() } });
-    return far;
-  };
+  }
 
   /** Cuts every connection without a word; what is on its way is lost. */
   crash(): void {

@@ -163,8 +163,9 @@ describe('the heartbeat', () => {
   test('does not judge the silence of a connection that it does not read from', async () => {
     const { clock, connections } = watched(1);
     const [paused] = connections as [FakeConnection];
-    await clock.advance(6_000);
     paused.answers = false;
+    await clock.advance(6_000);
+    expect(paused.beatsAtMs.length).toBe(1);
     paused.isPingable = false;
     await clock.advance(60_000);
     expect(paused.end).toBeUndefined();

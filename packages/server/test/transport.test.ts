@@ -95,6 +95,18 @@ describe('a WebSocket that takes pre-framed bytes', () => {
     expect(writes.length).toBe(3);
   });
 
+  test('writes nothing behind a close frame, whoever sent it', async () => {
+    const ends = await linked();
+    const transport = transportOf(ends);
+    transport.open(noEvents);
+    transport.sendText('sent');
+    transport.sendText('waits for the end of the turn');
+    ends.webSocket.close(1000);
+    const written = ends.socket.bytesWritten;
+    await settle(1);
+    expect(ends.socket.bytesWritten).toBe(written);
+  });
+
   test('refuses a socket on which compression was negotiated', async () => {
     const ends = await linked(true);
     expect(() => transportOf(ends)).toThrow(/permessage-deflate/);

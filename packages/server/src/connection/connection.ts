@@ -208,7 +208,7 @@ export class Connection implements Peer, Beating {
     if (this.#state.at === 'closed') return;
     if (this.#state.at === 'handshaking') {
       this.#handshakeFrame(text);
-    } else if (this.#state.at === 'greeting' || this.#isPaused || this.#held.length > 0) {
+    } else if (this.#state.at === 'greeting' || this.#isPaused) {
       this.#hold(text);
     } else {
       this.#frame(text);
@@ -228,15 +228,15 @@ export class Connection implements Peer, Beating {
     // Serving one may pause reading again, or resume it from within.
     if (this.#isServingHeld) return;
     this.#isServingHeld = true;
+    let served = 0;
     try {
-      let served = 0;
       while (served < this.#held.length && this.#state.at === 'ready' && !this.#isPaused) {
         const text = this.#held[served++]!;
         this.#heldLength -= text.length;
         this.#frame(text);
       }
-      this.#held = this.#held.slice(served);
     } finally {
+      this.#held = this.#held.slice(served);
       this.#isServingHeld = false;
     }
   }

@@ -56,7 +56,7 @@ export function lifecycleEvents(
   answer: string,
   startedAt: number | undefined,
 ): ProjectedEvent[] {
-  const { data, seq, ts } = payload;
+  const { data, ts } = payload;
   switch (data.phase) {
     case 'queued':
     case 'recovering':
