@@ -39,10 +39,24 @@ if (problems.length > 0) {
 }
 
 function checkPackage(path) {
-  const { license, repository, exports: entries = {} } = readJson(join(path, 'package.json'));
+  const manifest = readJson(join(path, 'package.json'));
+  const { license, repository, exports: entries = {}, publishConfig } = manifest;
   if (license !== 'MIT') problems.push(`${path}/package.json: license must be MIT, as in LICENSE.`);
   if (JSON.stringify(repository ?? '').includes('openclaw/openclaw')) {
     problems.push(`${path}/package.json: names upstream's repository as ours.`);
+  }
+  // pnpm puts publishConfig's exports in place of the others when it packs: users never see our source condition.
+  const packed = Object.fromEntries(
+    Object.entries(entries).map(([entry, target]) => {
+      if (typeof target === 'string') return [entry, target];
+      const { '@openclaw/source': _source, ...others } = target;
+      return [entry, others];
+    }),
+  );
+  if (!manifest.private && JSON.stringify(packed) !== JSON.stringify(publishConfig?.exports ?? {})) {
+    problems.push(
+      `${path}/package.json: publishConfig.exports must be exports without @openclaw/source: ${JSON.stringify(packed)}`,
+    );
   }
   for (const [entry, target] of Object.entries(entries)) {
     const source = target['@openclaw/source'];

@@ -9,12 +9,14 @@ const oracle = new SchemaOracle();
 
 /** A gateway behind a fault proxy that hears everything, and published clients that dial through it. */
 export class InteropBench {
-  readonly server: TestGateway;
+  server: TestGateway;
   readonly proxy: FaultProxy;
   readonly tap: WireTap;
   readonly #clients: PublishedClient[] = [];
+  readonly #options: TestGatewayOptions;
 
-  private constructor(server: TestGateway, proxy: FaultProxy, tap: WireTap) {
+  private constructor(options: TestGatewayOptions, server: TestGateway, proxy: FaultProxy, tap: WireTap) {
+    this.#options = options;
     this.server = server;
     this.proxy = proxy;
     this.tap = tap;
@@ -24,7 +26,7 @@ export class InteropBench {
     const server = await startGateway(options);
     const tap = new WireTap(oracle);
     const proxy = await startFaultProxy({ targetPort: server.port, tap: tap.listen });
-    return new InteropBench(server, proxy, tap);
+    return new InteropBench(options, server, proxy, tap);
   }
 
   /** A client that was not started yet. Everything it needs is filled in. */
@@ -39,6 +41,15 @@ export class InteropBench {
     const client = this.client(options);
     await client.start();
     return client;
+  }
+
+  /** Ends the gateway and its agent, and starts others behind the same address, on the store that the options name. */
+  async restart(): Promise<void> {
+    this.proxy.refuse(true);
+    await this.server.close();
+    this.server = await startGateway(this.#options);
+    this.proxy.retarget(this.server.port);
+    this.proxy.refuse(false);
   }
 
   /** Stops everything. What the tap found is kept. */

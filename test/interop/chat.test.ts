@@ -193,6 +193,55 @@ test('sending again with the same key executes once: in_flight, then ok, and a c
   expect(messages).toHaveLength(2);
 });
 
+test('a message that comes during a run waits for its turn, is listed as pending, and is answered after it', async () => {
+  const { held, agent } = heldAnswer('First ', 'answer.');
+  bench = await InteropBench.start({ agent });
+  const client = await bench.connected();
+  await send(client, 'run-1', 'one');
+  await client.untilChat('run-1', 'delta');
+  const { deltaCursor } = await client.request<{ deltaCursor: string }>('chat.history', { sessionKey: 'main' });
+  expect(await send(client, 'run-2', 'two')).toMatchObject({ runId: 'run-2', status: 'started' });
+  const since = await client.request<{ pendingInputs: unknown }>('chat.history', {
+    sessionKey: 'main',
+    cursor: deltaCursor,
+  });
+  expect(since.pendingInputs).toMatchObject({
+    total: 1,
+    items: [
+      { runId: 'run-2', state: 'queued', message: { role: 'user', content: 'two', idempotencyKey: 'run-2:user' } },
+    ],
+  });
+  held.open();
+  await client.untilChat('run-2', 'final');
+  const ends = client.payloads<ChatPayload>('chat').filter(({ state }) => state === 'final');
+  expect(ends.map(({ runId }) => runId)).toEqual(['run-1', 'run-2']);
+  const { messages } = await client.request<{ messages: { role: string }[] }>('chat.history', { sessionKey: 'main' });
+  expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant']);
+});
+
+test('a cursor from which more came than one page holds is answered with reset, never with a gap', async () => {
+  bench = await InteropBench.start();
+  const client = await bench.connected();
+  await send(client, 'run-0', 'first');
+  await client.untilChat('run-0', 'final');
+  const { deltaCursor: cursor } = await client.request<{ deltaCursor: string }>('chat.history', { sessionKey: 'main' });
+  for (const run of ['run-1', 'run-2']) {
+    await send(client, run, 'more');
+    await client.untilChat(run, 'final');
+  }
+  const short = await client.request<{ kind: string }>('chat.history', { sessionKey: 'main', cursor, limit: 3 });
+  expect(short.kind).toBe('reset');
+  const whole = await client.request<{ kind: string; messages: unknown[] }>('chat.history', {
+    sessionKey: 'main',
+    cursor,
+    limit: 5,
+  });
+  expect(whole).toMatchObject({
+    kind: 'delta',
+    messages: [{ messageSeq: 3 }, { messageSeq: 4 }, { messageSeq: 5 }, { messageSeq: 6 }],
+  });
+});
+
 test("the client's own session projection ends with the transcript of the history", async () => {
   bench = await InteropBench.start();
   const client = await bench.connected();

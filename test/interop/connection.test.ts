@@ -1,3 +1,4 @@
+import { memoryStore } from '@openclaw/server';
 import { afterEach, expect, test } from 'vitest';
 import { gate, type Script, scriptedAgent } from '../gateway.ts';
 import { InteropBench } from './bench.ts';
@@ -84,6 +85,25 @@ test('a client that was away at the end has the answer from the history, exactly
     { role: 'assistant', content: [{ type: 'text', text: 'One two.' }] },
   ]);
   expect(inFlightRun).toBeUndefined();
+});
+
+test('a run goes on over a restart of the gateway and its agent, and the client has its whole text', async () => {
+  const { gates, agent } = wordByWord(['One ', 'two ', 'three.']);
+  bench = await InteropBench.start({ agent, store: memoryStore() });
+  const client = await bench.connected();
+  await client.request('chat.send', { sessionKey: 'main', message: 'count', idempotencyKey: 'run-1' });
+  gates[0]?.open();
+  await client.untilChat('run-1', 'delta');
+  await bench.restart();
+  await client.until('second hello-ok', () => client.hellos[1]);
+  const before = client.events.length;
+  gates[1]?.open();
+  gates[2]?.open();
+  expect(chatText(await client.untilChat('run-1', 'final'))).toBe('One two three.');
+  const late = client.events.slice(before).filter(({ event }) => event === 'chat');
+  const deltas = late.map(({ payload }) => payload as ChatPayload).filter(({ state }) => state === 'delta');
+  expect(deltas.map(({ deltaText }) => deltaText).join('')).toBe('two three.');
+  expect(await client.request('agent.wait', { runId: 'run-1', timeoutMs: 0 })).toMatchObject({ status: 'ok' });
 });
 
 test('a client behind a link that breaks every message into single bytes notices nothing', async () => {

@@ -50,7 +50,7 @@ export class SchemaOracle {
   #eventProblems({ event, payload }: JsonObject): string[] {
     switch (event) {
       case 'chat':
-        return this.problems(chatDefinition(payload), payload);
+        return this.problems(this.#chatDefinition(payload), payload);
       case 'agent':
       case 'session.tool':
         return this.problems('AgentEvent', payload);
@@ -65,6 +65,12 @@ export class SchemaOracle {
       default:
         return [];
     }
+  }
+
+  /** The definition of this very state: `ChatEvent` is their union, whose errors would name every branch. */
+  #chatDefinition(payload: unknown): string {
+    const name = `Chat${capitalized(String((payload as JsonObject | undefined)?.state))}Event`;
+    return this.defines(name) ? name : 'ChatEvent';
   }
 
   #answerProblems({ ok, payload, error }: JsonObject, method: string | undefined): string[] {
@@ -89,12 +95,6 @@ export class SchemaOracle {
     }
     return validate;
   }
-}
-
-/** The definition of this very state: `ChatEvent` is their union, whose errors would name every branch. */
-function chatDefinition(payload: unknown): string {
-  const { state } = (payload ?? {}) as { state?: unknown };
-  return typeof state === 'string' ? `Chat${capitalized(state)}Event` : 'ChatEvent';
 }
 
 function withProperties(definition: JsonObject, properties: JsonObject): JsonObject {

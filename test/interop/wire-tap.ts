@@ -1,5 +1,5 @@
 import type { Direction } from '../fault-proxy.ts';
-import { SchemaOracle } from './schema-oracle.ts';
+import type { SchemaOracle } from './schema-oracle.ts';
 import { WebSocketReader } from './web-socket-reader.ts';
 
 type JsonObject = Record<string, unknown>;
@@ -29,7 +29,7 @@ export class WireTap {
   readonly #oracle: SchemaOracle;
   readonly #connections = new Map<number, Connection>();
 
-  constructor(oracle = new SchemaOracle()) {
+  constructor(oracle: SchemaOracle) {
     this.#oracle = oracle;
   }
 

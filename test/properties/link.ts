@@ -38,6 +38,7 @@ export class Link {
   readonly #simulation: Simulation;
   readonly #options: LinkOptions;
   readonly #ends: Record<Side, End>;
+  readonly #name: string;
 
   constructor(simulation: Simulation, owners: { client: Process; server: Process }, options: LinkOptions) {
     this.#simulation = simulation;
@@ -45,17 +46,20 @@ export class Link {
     this.#ends = { client: makeEnd('client', owners.client), server: makeEnd('server', owners.server) };
     this.client = this.#transport(this.#ends.client);
     this.server = this.#transport(this.#ends.server);
+    this.#name = `${owners.client.name}~${owners.server.name}`;
     owners.client.onKill(() => this.#died(this.#ends.client));
     owners.server.onKill(() => this.#died(this.#ends.server));
   }
 
   /** Breaks it: what is in flight is lost, both ends learn of it by and by. */
   cut(): void {
+    this.#simulation.note(`${this.#name} is cut`);
     for (const end of [this.#ends.client, this.#ends.server]) this.#lose(end, this.#simulation.random() * 200);
   }
 
   /** Nothing passes in one direction, or either, and nobody is told. */
   block(direction: Side | 'both', ms: number): void {
+    this.#simulation.note(`${this.#name} is blocked from ${direction} for ${ms} ms`);
     const untilMs = this.#simulation.elapsed() + ms;
     for (const end of [this.#ends.client, this.#ends.server]) {
       if (direction === 'both' || direction === end.side) end.blockedUntilMs = Math.max(end.blockedUntilMs, untilMs);
@@ -120,6 +124,7 @@ export class Link {
     while (left-- > 0 && end.queue.length > 0 && !peer.isClosed && !peer.goodbye) {
       const text = end.queue.shift() as string;
       end.queuedUnits -= text.length;
+      if (this.#simulation.trace) this.#simulation.note(`${this.#name} ${end.side === 'client' ? '>' : '<'} ${text.slice(0, 300)}`);
       events.message(text);
     }
     if (!end.isClosed && !end.goodbye && end.owner.isAlive) end.events?.drained();
@@ -146,6 +151,7 @@ export class Link {
       if (end.isClosed) return;
       end.isClosed = true;
       this.#settle();
+      this.#simulation.note(`${this.#name} ${end.side} hears of the end: ${code} ${reason}`);
       if (end.owner.isAlive) end.events?.closed(code, reason);
     }, delayMs);
   }

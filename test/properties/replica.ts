@@ -17,8 +17,11 @@ export class Replica {
   readonly #truth: Truth;
   readonly #report: (invariant: string, problem: string) => void;
   #isPlaced = false;
+  /** Whether it began with a place that it had not come to by itself. */
+  #isForged: boolean;
 
-  constructor(stream: string, truth: Truth, report: (invariant: string, problem: string) => void) {
+  constructor(stream: string, truth: Truth, report: (invariant: string, problem: string) => void, isForged = false) {
+    this.#isForged = isForged;
     this.stream = stream;
     this.state = emptyState(stream);
     this.#truth = truth;
@@ -33,11 +36,6 @@ export class Replica {
       Object.assign(this, { state, epoch, offset, isDeleted });
       this.#isPlaced = isPlaced;
     };
-  }
-
-  /** A reader that was given a place without ever having been there. */
-  forge(): void {
-    this.#isPlaced = false;
   }
 
   apply(item: StreamEvent | StreamReset): void {
@@ -69,6 +67,7 @@ export class Replica {
     const { event, payload, offset, from = offset, bookmark } = item;
     this.eventCount++;
     if (item.from !== undefined && item.from < offset) this.rangeCount++;
+    if (!this.#isPlaced && !this.#isForged) this.#report('I5', `${this.stream}: ${from} was told before any state`);
     if (!this.#isPlaced) {
       // A forged place: what follows it is what the truth has there.
       this.#place({ ...bookmark, offset: from - 1 });
@@ -90,6 +89,7 @@ export class Replica {
 
   #place({ epoch, offset }: Pick<Bookmark, 'epoch' | 'offset'>): void {
     this.#isPlaced = true;
+    this.#isForged = false;
     this.isDeleted = false;
     this.epoch = epoch;
     this.offset = offset;

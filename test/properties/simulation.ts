@@ -17,6 +17,8 @@ export class Simulation implements Clock {
   eventCount = 0;
   /** What was thrown out of an event: a fault of the program under test, or of the test. */
   readonly thrown: unknown[] = [];
+  /** Told of everything that happens, when someone wants to read how a seed fails. */
+  trace: ((line: string) => void) | undefined;
   #elapsedMs = 0;
   #nextId = 0;
   #heap: Timer[] = [];
@@ -67,6 +69,10 @@ export class Simulation implements Clock {
     } catch (error) {
       this.thrown.push(error);
     }
+  }
+
+  note(line: string): void {
+    this.trace?.(`${this.#elapsedMs.toFixed(1).padStart(10)} ${line}`);
   }
 
   /** True with this probability. */
@@ -164,6 +170,7 @@ export class Process implements Clock {
 
   kill(): void {
     if (!this.isAlive) return;
+    this.#simulation.note(`${this.name} is killed`);
     this.isAlive = false;
     for (const mourner of this.#mourners) mourner();
   }

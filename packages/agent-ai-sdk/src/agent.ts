@@ -1,8 +1,8 @@
 import {
   type Agent,
   type AgentPart,
-  defineAgent,
   DeniedError,
+  defineAgent,
   end,
   fail,
   notice,
@@ -74,19 +74,33 @@ async function* answer(
   const { tools: remote, problems } = await mcp.load();
   for (const problem of problems) yield notice(problem);
   const tools = new Map([...remote, ...own].map((tool) => [tool.name, tool]));
-  const chosen = session.model?.startsWith(`${endpoint.provider}/`) ? session.model.slice(endpoint.provider.length + 1) : session.model;
+  const chosen = session.model?.startsWith(`${endpoint.provider}/`)
+    ? session.model.slice(endpoint.provider.length + 1)
+    : session.model;
   const modelName = chosen ?? endpoint.model ?? (await firstModel(endpoint, signal));
   const model = await languageModel(endpoint, modelName);
 
   const history = await modelMessages(await conversation(context, contextTokens), context.readMedia);
-  const said: ModelMessage[] = journal.steps.flatMap((parts) => stepMessages(parts, (title) => toolByTitle(tools, title)?.name));
-  const usedCallIds = new Set([...journal.steps.flat(), ...journal.open].flatMap((part) => ('toolCallId' in part && part.toolCallId ? [part.toolCallId] : [])));
+  const said: ModelMessage[] = journal.steps.flatMap((parts) =>
+    stepMessages(parts, (title) => toolByTitle(tools, title)?.name),
+  );
+  const usedCallIds = new Set(
+    [...journal.steps.flat(), ...journal.open].flatMap((part) =>
+      'toolCallId' in part && part.toolCallId ? [part.toolCallId] : [],
+    ),
+  );
   const openCalls = callsOfOpenStep(context, tools);
-  for (const part of journal.open) if (part.type === 'steered' && part.text !== '') said.push({ role: 'user', content: part.text });
+  for (const part of journal.open)
+    if (part.type === 'steered' && part.text !== '') said.push({ role: 'user', content: part.text });
   if (openCalls.length > 0) {
     context.keepOpenStep();
-    const words = journal.open.flatMap((part) => (part.type === 'text' ? [{ type: 'text' as const, text: part.text }] : []));
-    said.push({ role: 'assistant', content: [...words, ...openCalls.map((call) => asCall(call.toolCallId, call.toolName, call.input))] });
+    const words = journal.open.flatMap((part) =>
+      part.type === 'text' ? [{ type: 'text' as const, text: part.text }] : [],
+    );
+    said.push({
+      role: 'assistant',
+      content: [...words, ...openCalls.map((call) => asCall(call.toolCallId, call.toolName, call.input))],
+    });
     said.push({ role: 'tool', content: yield* carryOut(context, tools, openCalls) });
     yield step();
   }
@@ -101,7 +115,9 @@ async function* answer(
     const { messages, droppedCount, shortenedCount } = fitMessages([...history, ...said], contextTokens);
     if (droppedCount > 0 && !hasToldDropped) {
       hasToldDropped = true;
-      yield notice(`The conversation is longer than ${contextTokens} tokens: the ${droppedCount} oldest messages were not shown to the model.`);
+      yield notice(
+        `The conversation is longer than ${contextTokens} tokens: the ${droppedCount} oldest messages were not shown to the model.`,
+      );
     }
     if (shortenedCount > 0 && !hasToldShortened) {
       hasToldShortened = true;
@@ -132,7 +148,8 @@ async function* answer(
       yield fail('The model refused to answer this (content filter). Put it in other words.', { errorKind: 'refusal' });
       return;
     }
-    if (outcome.finishReason === 'length') yield notice('The answer was cut: the model may not say more at once. Ask it to go on.');
+    if (outcome.finishReason === 'length')
+      yield notice('The answer was cut: the model may not say more at once. Ask it to go on.');
     const steers = context.takeSteering();
     if (steers.length === 0) {
       yield end({ stopReason: outcome.finishReason });
@@ -203,7 +220,10 @@ function toolByTitle(tools: ReadonlyMap<string, AgentTool>, shown: string): Agen
 }
 
 /** The conversation, with as many older pages as may fit. */
-async function conversation({ messages, olderMessages }: RunContext, contextTokens: number): Promise<RunContext['messages']> {
+async function conversation(
+  { messages, olderMessages }: RunContext,
+  contextTokens: number,
+): Promise<RunContext['messages']> {
   let all = messages;
   const size = (list: RunContext['messages']) => JSON.stringify(list).length / 4;
   while (size(all) < contextTokens) {

@@ -31,7 +31,9 @@ export function estimateTokens(messages: readonly ModelMessage[]): number {
  * too long, its tool answers are shortened, oldest first, but for the last step's. Pure.
  */
 export function fitMessages(messages: readonly ModelMessage[], maxTokens: number): Fitted {
-  const starts = messages.flatMap(({ role }, index) => (role === 'user' && messages[index - 1]?.role !== 'user' ? [index] : []));
+  const starts = messages.flatMap(({ role }, index) =>
+    role === 'user' && messages[index - 1]?.role !== 'user' ? [index] : [],
+  );
   let first = 0;
   let kept = messages.slice();
   for (const start of starts) {

@@ -1,5 +1,5 @@
-import type { AgentTool, CommandTool } from './tool.ts';
 import type { McpServer } from './mcp-tools.ts';
+import type { AgentTool, CommandTool } from './tool.ts';
 
 /** Who speaks at the other end: OpenAI's chat completions, which nearly everyone offers, or Anthropic's messages. */
 export type Provider = 'openai-compatible' | 'anthropic';
@@ -59,7 +59,8 @@ export function modelEndpoint(config: AiSdkAgentConfig, env: Environment = {}): 
   const provider = config.provider ?? (config.baseUrl ? 'openai-compatible' : providerOf(env));
   if (!provider) return undefined;
   const isOpenAi = provider === 'openai-compatible';
-  const ollamaUrl = isOpenAi && !env.OPENAI_API_KEY && !env.OPENAI_BASE_URL && env.OLLAMA_HOST ? ollama(env.OLLAMA_HOST) : undefined;
+  const ollamaUrl =
+    isOpenAi && !env.OPENAI_API_KEY && !env.OPENAI_BASE_URL && env.OLLAMA_HOST ? ollama(env.OLLAMA_HOST) : undefined;
   const envUrl = isOpenAi ? (env.OPENAI_BASE_URL ?? ollamaUrl) : withVersion(env.ANTHROPIC_BASE_URL);
   const ownUrl = isOpenAi ? openAiUrl : anthropicUrl;
   const baseUrl = trimSlash(config.baseUrl ?? envUrl ?? ownUrl);

@@ -22,9 +22,12 @@ export async function modelMessages(messages: readonly Message[], readMedia: Rea
   const withFiles = messages.filter(({ content }) => content.some(({ type }) => type === 'media')).slice(-fileMessages);
   const converted = messages.map(async (message): Promise<ModelMessage[]> => {
     if (message.role === 'assistant') return turn(message.content);
-    const parts = await Promise.all(message.content.map((block) => userPart(block, withFiles.includes(message) ? readMedia : undefined)));
+    const parts = await Promise.all(
+      message.content.map((block) => userPart(block, withFiles.includes(message) ? readMedia : undefined)),
+    );
     const content = parts.flat();
-    const note: TextPart[] = message.role === 'system' ? [{ type: 'text', text: 'A note from the system, not from the person:' }] : [];
+    const note: TextPart[] =
+      message.role === 'system' ? [{ type: 'text', text: 'A note from the system, not from the person:' }] : [];
     return content.length === 0 ? [] : [{ role: 'user', content: [...note, ...content] }];
   });
   return (await Promise.all(converted)).flat();
@@ -33,11 +36,14 @@ export async function modelMessages(messages: readonly Message[], readMedia: Rea
 /** One answer of the model: text and calls, the calls' answers, text again, … */
 function turn(blocks: readonly ContentBlock[]): ModelMessage[] {
   const names = new Map(blocks.flatMap((block) => (block.type === 'toolCall' ? [[block.id, block.name]] : [])));
-  const answered = new Set(blocks.flatMap((block) => (block.type === 'toolResult' && names.has(block.toolCallId) ? [block.toolCallId] : [])));
+  const answered = new Set(
+    blocks.flatMap((block) => (block.type === 'toolResult' && names.has(block.toolCallId) ? [block.toolCallId] : [])),
+  );
   const writer = new TurnWriter();
   for (const block of blocks) {
     if (block.type === 'text' && block.text !== '') writer.say({ type: 'text', text: block.text });
-    else if (block.type === 'toolCall' && answered.has(block.id)) writer.say(asCall(block.id, block.name, block.arguments));
+    else if (block.type === 'toolCall' && answered.has(block.id))
+      writer.say(asCall(block.id, block.name, block.arguments));
     else if (block.type === 'toolResult' && answered.has(block.toolCallId)) {
       writer.answer(toolAnswer(block.toolCallId, names.get(block.toolCallId) as string, block.content, block.isError));
     }
@@ -46,7 +52,10 @@ function turn(blocks: readonly ContentBlock[]): ModelMessage[] {
 }
 
 /** A finished step of an earlier attempt, as a model reads it. `toolName` finds a tool by what a person is shown. */
-export function stepMessages(parts: readonly JournalPart[], toolName: (title: string) => string | undefined): ModelMessage[] {
+export function stepMessages(
+  parts: readonly JournalPart[],
+  toolName: (title: string) => string | undefined,
+): ModelMessage[] {
   const writer = new TurnWriter();
   for (const part of parts) {
     if (part.type === 'text') {
@@ -68,7 +77,12 @@ export function stepMessages(parts: readonly JournalPart[], toolName: (title: st
 
 /** What the model is told when a person said no. */
 export function deniedAnswer(toolCallId: string, toolName: string): ToolResultPart {
-  return toolAnswer(toolCallId, toolName, 'A person did not allow this call. Do not try it again; go on without it or ask them.', true);
+  return toolAnswer(
+    toolCallId,
+    toolName,
+    'A person did not allow this call. Do not try it again; go on without it or ask them.',
+    true,
+  );
 }
 
 export function asCall(toolCallId: string, toolName: string, input: unknown): ToolCallPart {
@@ -114,12 +128,16 @@ async function userPart(block: ContentBlock, readMedia: ReadMedia | undefined): 
   if (block.type !== 'media') return [];
   const { media } = block;
   const name = media.fileName ?? 'a file';
-  const mention = (why: string): TextPart[] => [{ type: 'text', text: `[${name}, ${media.mimeType}, ${media.sizeBytes} bytes: ${why}]` }];
+  const mention = (why: string): TextPart[] => [
+    { type: 'text', text: `[${name}, ${media.mimeType}, ${media.sizeBytes} bytes: ${why}]` },
+  ];
   if (!readMedia) return mention('sent earlier');
   const isText = textTypes.test(media.mimeType);
   if (!isText && !fileTypes.test(media.mimeType)) return mention('a kind of file that you cannot read');
   if (isText && media.sizeBytes > maxTextFileBytes) return mention('too long to read here');
   const bytes = await readMedia(media);
   if (isText) return [{ type: 'text', text: `[${name}]\n${new TextDecoder().decode(bytes)}` }];
-  return [{ type: 'file', data: bytes, mediaType: media.mimeType, ...(media.fileName ? { filename: media.fileName } : {}) }];
+  return [
+    { type: 'file', data: bytes, mediaType: media.mimeType, ...(media.fileName ? { filename: media.fileName } : {}) },
+  ];
 }

@@ -1,4 +1,4 @@
-export { aiSdkAgent, type AiSdkAgent } from './agent.ts';
-export { type AiSdkAgentConfig, type Environment, modelEndpoint, type ModelEndpoint, type Provider } from './config.ts';
-export { type AgentTool, type CommandTool, type ParametersSchema, type ToolSituation } from './tool.ts';
-export { type McpServer } from './mcp-tools.ts';
+export { type AiSdkAgent, aiSdkAgent } from './agent.ts';
+export { type AiSdkAgentConfig, type Environment, type ModelEndpoint, modelEndpoint, type Provider } from './config.ts';
+export type { McpServer } from './mcp-tools.ts';
+export type { AgentTool, CommandTool, ParametersSchema, ToolSituation } from './tool.ts';

@@ -80,7 +80,11 @@ export class McpTools {
   async #call(name: string, client: MCPClient, tool: string, args: unknown, signal: AbortSignal): Promise<unknown> {
     let answer: Awaited<ReturnType<MCPClient['callTool']>>;
     try {
-      answer = await client.callTool({ name: tool, arguments: (args ?? {}) as Record<string, unknown>, options: { signal } });
+      answer = await client.callTool({
+        name: tool,
+        arguments: (args ?? {}) as Record<string, unknown>,
+        options: { signal },
+      });
     } catch (error) {
       // Which errors mean a lost connection is not told apart: a new one is cheap, a dead one would fail forever.
       if (!signal.aborted) await this.#forget(name);
@@ -117,15 +121,26 @@ async function open(server: McpServer): Promise<MCPClient> {
   }
   const { StdioMCPTransport } = await import('@ai-sdk/mcp/mcp-stdio');
   const { command, args, env, cwd } = server;
-  const transport = new StdioMCPTransport({ command, ...(args ? { args } : {}), ...(env ? { env } : {}), ...(cwd ? { cwd } : {}) });
+  const transport = new StdioMCPTransport({
+    command,
+    ...(args ? { args } : {}),
+    ...(env ? { env } : {}),
+    ...(cwd ? { cwd } : {}),
+  });
   return createClient({ ...common, transport });
 }
 
 /** Text where the answer is text, else what the server gave as data, else its blocks. */
 function readResult(answer: Awaited<ReturnType<MCPClient['callTool']>>): unknown {
-  const { content, structuredContent, toolResult } = answer as { content?: unknown; structuredContent?: unknown; toolResult?: unknown };
+  const { content, structuredContent, toolResult } = answer as {
+    content?: unknown;
+    structuredContent?: unknown;
+    toolResult?: unknown;
+  };
   if (!Array.isArray(content)) return structuredContent ?? toolResult ?? answer;
-  const texts = content.map((block: { type?: string; text?: string }) => (block.type === 'text' ? block.text : undefined));
+  const texts = content.map((block: { type?: string; text?: string }) =>
+    block.type === 'text' ? block.text : undefined,
+  );
   if (texts.length > 0 && texts.every((text) => text !== undefined)) return texts.join('\n');
   return structuredContent ?? content;
 }

@@ -38,15 +38,21 @@ export function modelFailure(error: unknown, { baseUrl, model, apiKey }: ModelEn
     return fail(`The model at ${host} refused the key (${status}): ${said}. Check the key that is configured for it.`);
   }
   if (status === 404) {
-    return fail(`${host} knows no model ${model ?? ''} at this address (404): ${said}. Check the model's name and the base URL ${baseUrl}.`);
+    return fail(
+      `${host} knows no model ${model ?? ''} at this address (404): ${said}. Check the model's name and the base URL ${baseUrl}.`,
+    );
   }
   if (/context.{0,20}(length|window)|too (long|many tokens)|maximum.{0,30}tokens/i.test(said)) {
-    return fail(`The conversation is too long for the model ${model ?? ''}: ${said}. Lower contextTokens, or begin a new session.`, 'context_length');
+    return fail(
+      `The conversation is too long for the model ${model ?? ''}: ${said}. Lower contextTokens, or begin a new session.`,
+      'context_length',
+    );
   }
   if (status === 408 || status === 504 || call.name === 'TimeoutError') {
     return fail(`The model at ${host} did not answer in time: ${said}. Try again.`, 'timeout');
   }
-  if (status !== undefined && status >= 400) return fail(`The model at ${host} answered with an error (${status}): ${said}.`);
+  if (status !== undefined && status >= 400)
+    return fail(`The model at ${host} answered with an error (${status}): ${said}.`);
   if (isUnreachable(error) || said.startsWith('Cannot connect')) {
     return fail(`No model answers at ${baseUrl}: ${said}. Check that it is running and that the address is right.`);
   }
@@ -58,13 +64,18 @@ export function modelFailure(error: unknown, { baseUrl, model, apiKey }: ModelEn
 
 /** The answer ended before the model said that it was done. */
 export function cutOff(said: string, cause?: unknown): ModelFailure {
-  return new ModelFailure(`The connection to the model was cut in the middle of its answer (${said}). Send the message again.`, 'unknown', cause);
+  return new ModelFailure(
+    `The connection to the model was cut in the middle of its answer (${said}). Send the message again.`,
+    'unknown',
+    cause,
+  );
 }
 
 function isUnreachable(error: unknown): boolean {
   for (let next = error, depth = 0; next && depth < 6; depth++) {
     const { code, lastError, cause } = next as CallError;
-    if (code && /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(code)) return true;
+    if (code && /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(code))
+      return true;
     next = lastError ?? cause;
   }
   return false;

@@ -93,7 +93,13 @@ export async function* modelStep(input: StepInput): AsyncGenerator<AgentPart, St
           calls.push({ toolCallId, toolName, input: args, ...(problem === undefined ? {} : { problem }) });
           // An unreadable input is a string, which providers would refuse to see again.
           const shown = typeof args === 'object' && args !== null ? args : {};
-          content.push({ type: 'tool-call', toolCallId, toolName, input: shown, ...(providerMetadata ? { providerOptions: providerMetadata } : {}) });
+          content.push({
+            type: 'tool-call',
+            toolCallId,
+            toolName,
+            input: shown,
+            ...(providerMetadata ? { providerOptions: providerMetadata } : {}),
+          });
           break;
         }
         case 'error':
@@ -102,7 +108,8 @@ export async function* modelStep(input: StepInput): AsyncGenerator<AgentPart, St
           return undefined;
         case 'finish-step': {
           const { finishReason, rawFinishReason, usage } = part;
-          if (finishReason === 'other' && rawFinishReason === undefined && calls.length === 0) throw cutOff('it ended without saying why');
+          if (finishReason === 'other' && rawFinishReason === undefined && calls.length === 0)
+            throw cutOff('it ended without saying why');
           const kept = content.filter((block) => isRepeatable(block, endpoint.provider));
           return { answer: { role: 'assistant', content: kept }, calls, finishReason, usage };
         }
@@ -123,7 +130,8 @@ export function addUsage(total: Usage, { inputTokens, outputTokens }: LanguageMo
   const sum = { ...total };
   if (inputTokens !== undefined) sum.inputTokens = (total.inputTokens ?? 0) + inputTokens;
   if (outputTokens !== undefined) sum.outputTokens = (total.outputTokens ?? 0) + outputTokens;
-  if (sum.inputTokens !== undefined && sum.outputTokens !== undefined) sum.totalTokens = sum.inputTokens + sum.outputTokens;
+  if (sum.inputTokens !== undefined && sum.outputTokens !== undefined)
+    sum.totalTokens = sum.inputTokens + sum.outputTokens;
   return sum;
 }
 

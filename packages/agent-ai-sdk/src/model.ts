@@ -11,7 +11,12 @@ export async function languageModel(endpoint: ModelEndpoint, model: string): Pro
     return createAnthropic({ baseURL, apiKey: apiKey ?? 'none' })(model);
   }
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
-  return createOpenAICompatible({ name: 'openai-compatible', baseURL, includeUsage: true, ...(apiKey ? { apiKey } : {}) })(model);
+  return createOpenAICompatible({
+    name: 'openai-compatible',
+    baseURL,
+    includeUsage: true,
+    ...(apiKey ? { apiKey } : {}),
+  })(model);
 }
 
 /** The first model that an OpenAI-compatible endpoint lists: what a local server has loaded. */
@@ -23,8 +28,13 @@ export async function firstModel(endpoint: ModelEndpoint, signal: AbortSignal): 
   } catch (error) {
     throw signal.aborted ? error : modelFailure(error, endpoint);
   }
-  const list = answer.ok ? ((await answer.json().catch(() => undefined)) as { data?: { id?: unknown }[] } | undefined) : undefined;
+  const list = answer.ok
+    ? ((await answer.json().catch(() => undefined)) as { data?: { id?: unknown }[] } | undefined)
+    : undefined;
   const id = list?.data?.[0]?.id;
   if (typeof id === 'string' && id !== '') return id;
-  throw new ModelFailure(`${baseUrl} does not say which models it has (${answer.status}). Configure a model by name.`, 'unknown');
+  throw new ModelFailure(
+    `${baseUrl} does not say which models it has (${answer.status}). Configure a model by name.`,
+    'unknown',
+  );
 }

@@ -51,11 +51,16 @@ export function asAgentTool(tool: AgentTool | CommandTool): AgentTool {
   return {
     ...declaration,
     needsApproval: tool.needsApproval ?? tool.safe !== true,
-    execute: (args, { signal }) => runCommand(command, args, { cwd, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }),
+    execute: (args, { signal }) =>
+      runCommand(command, args, { cwd, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }),
   };
 }
 
-function runCommand([program, ...programArgs]: readonly string[], args: unknown, options: { cwd: string | undefined; signal: AbortSignal }): Promise<string> {
+function runCommand(
+  [program, ...programArgs]: readonly string[],
+  args: unknown,
+  options: { cwd: string | undefined; signal: AbortSignal },
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(program as string, programArgs, { cwd: options.cwd, signal: options.signal, stdio: 'pipe' });
     let output = '';

@@ -2,8 +2,8 @@ import { LLMock } from '@copilotkit/aimock';
 import { type Rehearsal, rehearse } from '@openclaw/plugin-sdk/testing';
 import type { Message, RunPart } from '@openclaw/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { recordingServer } from './recording-server.ts';
 import { type AgentTool, type AiSdkAgentConfig, aiSdkAgent, type Provider } from '../src/index.ts';
+import { recordingServer } from './recording-server.ts';
 
 const providers: Provider[] = ['openai-compatible', 'anthropic'];
 
@@ -19,12 +19,21 @@ afterEach(async () => {
 });
 
 function agent(provider: Provider, config: AiSdkAgentConfig = {}) {
-  return aiSdkAgent({ provider, baseUrl: `${mock.url}/v1`, model: 'test-model', apiKey: 'sk-canary-1234', maxRetries: 0, ...config });
+  return aiSdkAgent({
+    provider,
+    baseUrl: `${mock.url}/v1`,
+    model: 'test-model',
+    apiKey: 'sk-canary-1234',
+    maxRetries: 0,
+    ...config,
+  });
 }
 
 /** What the mock was asked at its n-th request, as chat completions. */
 function asked(index: number) {
-  const body = mock.getRequests()[index]?.body as { messages: { role: string; content: unknown; tool_calls?: unknown[]; tool_call_id?: string }[] };
+  const body = mock.getRequests()[index]?.body as {
+    messages: { role: string; content: unknown; tool_calls?: unknown[]; tool_call_id?: string }[];
+  };
   return body.messages.filter(({ role }) => role !== 'system');
 }
 
@@ -51,7 +60,11 @@ function weatherTool(calls: unknown[], options: Partial<AgentTool> = {}): AgentT
 function mockWeather(): void {
   mock.on(
     { userMessage: 'weather', hasToolResult: false },
-    { reasoning: 'I should look.', content: 'Looking.', toolCalls: [{ id: 'call_w', name: 'weather', arguments: '{"city":"Oslo"}' }] },
+    {
+      reasoning: 'I should look.',
+      content: 'Looking.',
+      toolCalls: [{ id: 'call_w', name: 'weather', arguments: '{"city":"Oslo"}' }],
+    },
   );
   mock.on({ userMessage: 'weather', hasToolResult: true }, { content: 'The sky over Oslo is clear.' });
 }
@@ -59,8 +72,18 @@ function mockWeather(): void {
 /** Slow enough that the chunks of a stream do not come in one piece. */
 const paced = { streamingProfile: { ttft: 5, tps: 100 } };
 
-const user = (id: string, text: string): Message => ({ id, role: 'user', timestamp: 0, content: [{ type: 'text', text }] });
-const assistant = (id: string, content: Message['content']): Message => ({ id, role: 'assistant', timestamp: 0, content });
+const user = (id: string, text: string): Message => ({
+  id,
+  role: 'user',
+  timestamp: 0,
+  content: [{ type: 'text', text }],
+});
+const assistant = (id: string, content: Message['content']): Message => ({
+  id,
+  role: 'assistant',
+  timestamp: 0,
+  content,
+});
 
 describe.each(providers)('over %s', (provider) => {
   test('streams text in several deltas and ends', async () => {
@@ -96,7 +119,11 @@ describe.each(providers)('over %s', (provider) => {
 
   test('a tool that fails is told to the model, and the run goes on', async () => {
     mockWeather();
-    const broken = weatherTool([], { execute: () => { throw new Error('no satellite'); } });
+    const broken = weatherTool([], {
+      execute: () => {
+        throw new Error('no satellite');
+      },
+    });
     const run = rehearse(agent(provider, { tools: [broken] }), { text: 'weather?' });
     expect(await run.ended).toMatchObject({ phase: 'end' });
     expect(tools(run.parts)[1]).toMatchObject({ phase: 'result', isError: true, result: 'no satellite' });
@@ -119,20 +146,29 @@ describe.each(providers)('over %s', (provider) => {
       emitted: (part, { decide }) => part.stream === 'approval' && decide(part.data.approvalId, decision),
     });
     expect(await run.ended).toMatchObject({ phase: 'end' });
-    expect(run.parts.find(({ stream }) => stream === 'approval')?.data).toMatchObject({ title: 'Look at the sky', args: { city: 'Oslo' } });
+    expect(run.parts.find(({ stream }) => stream === 'approval')?.data).toMatchObject({
+      title: 'Look at the sky',
+      args: { city: 'Oslo' },
+    });
     expect(calls).toHaveLength(decision === 'allow' ? 1 : 0);
     expect(JSON.stringify(asked(1)).includes('did not allow')).toBe(decision === 'deny');
   });
 
   test('an abort stops the model at once and says nothing more', async () => {
     mock.on({ userMessage: 'long' }, { content: 'word '.repeat(500) }, { streamingProfile: { ttft: 1, tps: 50 } });
-    const run = rehearse(agent(provider), { text: 'long', emitted: (part, { abort }) => part.stream === 'assistant' && abort() });
+    const run = rehearse(agent(provider), {
+      text: 'long',
+      emitted: (part, { abort }) => part.stream === 'assistant' && abort(),
+    });
     expect(await run.ended).toBeUndefined();
     expect(run.text.length).toBeLessThan(200);
   });
 
   test('429 ends the run with its kind and words that say what to do', async () => {
-    mock.on({ userMessage: 'hello' }, { error: { message: 'Slow down', type: 'rate_limit_error' }, status: 429, retryAfter: 7 });
+    mock.on(
+      { userMessage: 'hello' },
+      { error: { message: 'Slow down', type: 'rate_limit_error' }, status: 429, retryAfter: 7 },
+    );
     const run = rehearse(agent(provider), { text: 'hello' });
     expect(await run.ended).toMatchObject({ phase: 'error', reason: 'failed', errorKind: 'rate_limit' });
     expect((await run.ended)?.error).toMatch(/429.*Slow down.*Try again in 7 s/);
@@ -147,9 +183,17 @@ describe.each(providers)('over %s', (provider) => {
   });
 
   test('a stream that is cut ends the run with a clear error, what was said stays', async () => {
-    mock.on({ userMessage: 'hello' }, { content: 'I was going to say something long and wise.' }, { ...paced, truncateAfterChunks: 4 });
+    mock.on(
+      { userMessage: 'hello' },
+      { content: 'I was going to say something long and wise.' },
+      { ...paced, truncateAfterChunks: 4 },
+    );
     const run = rehearse(agent(provider), { text: 'hello' });
-    expect(await run.ended).toMatchObject({ phase: 'error', reason: 'failed', error: expect.stringContaining('cut in the middle') });
+    expect(await run.ended).toMatchObject({
+      phase: 'error',
+      reason: 'failed',
+      error: expect.stringContaining('cut in the middle'),
+    });
     expect('I was going to say something long and wise.'.startsWith(run.text)).toBe(true);
     expect(run.text).not.toBe('');
   });
@@ -175,14 +219,20 @@ describe.each(providers)('over %s', (provider) => {
     await run.ended;
     await server.close();
     const asked = server.requests[0]?.body ?? '';
-    for (const part of [btoa(String.fromCharCode(...bytes)), 'image/png', 'buy milk', 'all.zip']) expect(asked).toContain(part);
+    for (const part of [btoa(String.fromCharCode(...bytes)), 'image/png', 'buy milk', 'all.zip'])
+      expect(asked).toContain(part);
     expect(asked.split(btoa(String.fromCharCode(...bytes)))).toHaveLength(2);
   });
 
   test('a steering message is taken in between steps', async () => {
     mockWeather();
     let run: Rehearsal | undefined;
-    const tool = weatherTool([], { execute: () => { run?.steer({ inputId: 'i1', text: 'answer in Norwegian' }); return 'clear'; } });
+    const tool = weatherTool([], {
+      execute: () => {
+        run?.steer({ inputId: 'i1', text: 'answer in Norwegian' });
+        return 'clear';
+      },
+    });
     run = rehearse(agent(provider, { tools: [tool] }), { text: 'weather?' });
     await run.ended;
     expect(JSON.stringify(asked(1))).toContain('answer in Norwegian');
@@ -190,7 +240,8 @@ describe.each(providers)('over %s', (provider) => {
   });
 
   describe('a continued run', () => {
-    const cutAfter = (parts: readonly RunPart[], is: (part: RunPart) => boolean) => parts.slice(0, parts.findIndex(is) + 1);
+    const cutAfter = (parts: readonly RunPart[], is: (part: RunPart) => boolean) =>
+      parts.slice(0, parts.findIndex(is) + 1);
 
     test('does not carry out a finished tool again, nor ask the model for it', async () => {
       mockWeather();
@@ -231,10 +282,18 @@ describe.each(providers)('over %s', (provider) => {
       mockWeather();
       const calls: unknown[] = [];
       const configured = agent(provider, { tools: [weatherTool(calls, { needsApproval: true, safe: false })] });
-      const first = rehearse(configured, { text: 'weather?', emitted: (part, { abort }) => part.stream === 'approval' && abort() });
+      const first = rehearse(configured, {
+        text: 'weather?',
+        emitted: (part, { abort }) => part.stream === 'approval' && abort(),
+      });
       await first.ended;
-      const approvalId = first.parts.flatMap((part) => (part.stream === 'approval' ? [part.data.approvalId] : []))[0] ?? '';
-      const again = rehearse(configured, { text: 'weather?', journal: first.parts, approvals: [{ approvalId, decision: 'allow' }] });
+      const approvalId =
+        first.parts.flatMap((part) => (part.stream === 'approval' ? [part.data.approvalId] : []))[0] ?? '';
+      const again = rehearse(configured, {
+        text: 'weather?',
+        journal: first.parts,
+        approvals: [{ approvalId, decision: 'allow' }],
+      });
       expect(await again.ended).toMatchObject({ phase: 'end' });
       expect(again.parts.some(({ stream }) => stream === 'approval')).toBe(false);
       expect(calls).toEqual([{ city: 'Oslo' }]);
@@ -269,7 +328,9 @@ describe('a long conversation', () => {
     ]).flat();
     const run = rehearse(agent('openai-compatible', { contextTokens: 4_000 }), { text: 'now', messages: turns });
     expect(await run.ended).toMatchObject({ phase: 'end' });
-    const said = run.parts.flatMap((part) => (part.stream === 'item' && part.data.kind === 'notice' ? [part.data.title] : []));
+    const said = run.parts.flatMap((part) =>
+      part.stream === 'item' && part.data.kind === 'notice' ? [part.data.title] : [],
+    );
     expect(said).toEqual([expect.stringContaining('not shown to the model')]);
     const messages = asked(0);
     expect(messages[0]).toMatchObject({ role: 'user', content: 'question 7' });
@@ -280,7 +341,10 @@ describe('a long conversation', () => {
 
   test('that fits is given whole and nothing is said about it', async () => {
     mock.on({ userMessage: 'now' }, { content: 'Yes.' });
-    const run = rehearse(agent('openai-compatible'), { text: 'now', messages: [user('u', 'before'), assistant('a', [{ type: 'text', text: 'I see.' }])] });
+    const run = rehearse(agent('openai-compatible'), {
+      text: 'now',
+      messages: [user('u', 'before'), assistant('a', [{ type: 'text', text: 'I see.' }])],
+    });
     await run.ended;
     expect(asked(0).map(({ role, content }) => [role, content])).toEqual([
       ['user', 'before'],
@@ -309,7 +373,9 @@ test('an address where nothing answers is told as such', async () => {
 describe('without a configured model', () => {
   test('the first that the endpoint lists is used', async () => {
     const server = await recordingServer(({ path }) =>
-      path === '/v1/models' ? { status: 200, body: { data: [{ id: 'llama-here' }, { id: 'other' }] } } : { status: 400, body: {} },
+      path === '/v1/models'
+        ? { status: 200, body: { data: [{ id: 'llama-here' }, { id: 'other' }] } }
+        : { status: 400, body: {} },
     );
     const run = rehearse(aiSdkAgent({ baseUrl: `${server.url}/v1`, maxRetries: 0 }), { text: 'hello' });
     await run.ended;

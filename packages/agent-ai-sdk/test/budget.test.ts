@@ -1,5 +1,5 @@
-import * as fc from 'fast-check';
 import type { ModelMessage } from 'ai';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { estimateTokens, fitMessages } from '../src/budget.ts';
 import { asCall, toolAnswer } from '../src/conversation.ts';
@@ -40,20 +40,24 @@ describe('a conversation that is too long', () => {
 
   test('for every conversation: calls and answers stay together, the last turn stays, and the rest fits', () => {
     const turn = fc.array(fc.nat(3_000), { maxLength: 4 });
-    fc.assert(
-      fc.property(fc.array(turn, { minLength: 1, maxLength: 8 }), fc.integer({ min: 50, max: 4_000 }), (turns, budget) => {
-        const messages = turns.flatMap((lengths, index) => [
-          asked(30),
-          ...lengths.flatMap((length, at) => used(`${index}-${at}`, length)),
-          said(100),
-        ]);
-        const { messages: kept, droppedCount } = fitMessages(messages, budget);
-        expect(callIds(kept, 'tool-call')).toEqual(callIds(kept, 'tool-result'));
-        expect(kept[0]?.role).toBe('user');
-        expect(kept).toHaveLength(messages.length - droppedCount);
-        const turnsKept = kept.filter(({ role }) => role === 'user').length;
-        if (turnsKept > 1) expect(estimateTokens(kept)).toBeLessThanOrEqual(budget);
-      }),
+    void fc.assert(
+      fc.property(
+        fc.array(turn, { minLength: 1, maxLength: 8 }),
+        fc.integer({ min: 50, max: 4_000 }),
+        (turns, budget) => {
+          const messages = turns.flatMap((lengths, index) => [
+            asked(30),
+            ...lengths.flatMap((length, at) => used(`${index}-${at}`, length)),
+            said(100),
+          ]);
+          const { messages: kept, droppedCount } = fitMessages(messages, budget);
+          expect(callIds(kept, 'tool-call')).toEqual(callIds(kept, 'tool-result'));
+          expect(kept[0]?.role).toBe('user');
+          expect(kept).toHaveLength(messages.length - droppedCount);
+          const turnsKept = kept.filter(({ role }) => role === 'user').length;
+          if (turnsKept > 1) expect(estimateTokens(kept)).toBeLessThanOrEqual(budget);
+        },
+      ),
     );
   });
 });

@@ -8,12 +8,30 @@ describe('the endpoint', () => {
   });
 
   test.each([
-    [{ OPENAI_API_KEY: 'k' }, { provider: 'openai-compatible', baseUrl: 'https://api.openai.com/v1', model: 'gpt-5-mini', apiKey: 'k' }],
-    [{ OPENAI_BASE_URL: 'http://localhost:1234/v1/' }, { provider: 'openai-compatible', baseUrl: 'http://localhost:1234/v1' }],
-    [{ OPENAI_BASE_URL: 'http://h/v1', OPENAI_API_KEY: 'k', OPENAI_MODEL: 'm' }, { provider: 'openai-compatible', baseUrl: 'http://h/v1', model: 'm', apiKey: 'k' }],
-    [{ ANTHROPIC_API_KEY: 'k', ANTHROPIC_MODEL: 'm' }, { provider: 'anthropic', baseUrl: 'https://api.anthropic.com/v1', model: 'm', apiKey: 'k' }],
-    [{ ANTHROPIC_API_KEY: 'k', ANTHROPIC_BASE_URL: 'http://proxy', ANTHROPIC_MODEL: 'm' }, { provider: 'anthropic', baseUrl: 'http://proxy/v1', model: 'm', apiKey: 'k' }],
-    [{ OLLAMA_HOST: '0.0.0.0', OLLAMA_MODEL: 'llama3.2' }, { provider: 'openai-compatible', baseUrl: 'http://127.0.0.1:11434/v1', model: 'llama3.2' }],
+    [
+      { OPENAI_API_KEY: 'k' },
+      { provider: 'openai-compatible', baseUrl: 'https://api.openai.com/v1', model: 'gpt-5-mini', apiKey: 'k' },
+    ],
+    [
+      { OPENAI_BASE_URL: 'http://localhost:1234/v1/' },
+      { provider: 'openai-compatible', baseUrl: 'http://localhost:1234/v1' },
+    ],
+    [
+      { OPENAI_BASE_URL: 'http://h/v1', OPENAI_API_KEY: 'k', OPENAI_MODEL: 'm' },
+      { provider: 'openai-compatible', baseUrl: 'http://h/v1', model: 'm', apiKey: 'k' },
+    ],
+    [
+      { ANTHROPIC_API_KEY: 'k', ANTHROPIC_MODEL: 'm' },
+      { provider: 'anthropic', baseUrl: 'https://api.anthropic.com/v1', model: 'm', apiKey: 'k' },
+    ],
+    [
+      { ANTHROPIC_API_KEY: 'k', ANTHROPIC_BASE_URL: 'http://proxy', ANTHROPIC_MODEL: 'm' },
+      { provider: 'anthropic', baseUrl: 'http://proxy/v1', model: 'm', apiKey: 'k' },
+    ],
+    [
+      { OLLAMA_HOST: '0.0.0.0', OLLAMA_MODEL: 'llama3.2' },
+      { provider: 'openai-compatible', baseUrl: 'http://127.0.0.1:11434/v1', model: 'llama3.2' },
+    ],
     [{ OLLAMA_HOST: 'https://box:8443' }, { provider: 'openai-compatible', baseUrl: 'https://box:8443/v1' }],
   ])('comes from the usual variables: %o', (env, endpoint) => {
     expect(modelEndpoint({}, env)).toEqual(endpoint);
@@ -40,6 +58,9 @@ describe('the endpoint', () => {
   });
 
   test('lists its models for people to choose from', () => {
-    expect(aiSdkAgent({ baseUrl: 'http://h/v1', model: 'a', models: ['b', 'a'] }).models.map(({ id }) => id)).toEqual(['a', 'b']);
+    expect(aiSdkAgent({ baseUrl: 'http://h/v1', model: 'a', models: ['b', 'a'] }).models.map(({ id }) => id)).toEqual([
+      'a',
+      'b',
+    ]);
   });
 });

@@ -3,11 +3,23 @@ import { createInterface } from 'node:readline';
 
 const tools = [
   { name: 'read_note', description: 'Reads.', inputSchema: { type: 'object' }, annotations: { readOnlyHint: true } },
-  { name: 'write_note', title: 'Write a note', description: 'Writes.', inputSchema: { type: 'object', properties: { text: { type: 'string' } } } },
+  {
+    name: 'write_note',
+    title: 'Write a note',
+    description: 'Writes.',
+    inputSchema: { type: 'object', properties: { text: { type: 'string' } } },
+  },
 ];
 
-const answers: Record<string, (params: { name?: string; arguments?: { text?: string }; protocolVersion?: string }) => unknown> = {
-  initialize: ({ protocolVersion }) => ({ protocolVersion, capabilities: { tools: {} }, serverInfo: { name: 'notes', version: '1' } }),
+const answers: Record<
+  string,
+  (params: { name?: string; arguments?: { text?: string }; protocolVersion?: string }) => unknown
+> = {
+  initialize: ({ protocolVersion }) => ({
+    protocolVersion,
+    capabilities: { tools: {} },
+    serverInfo: { name: 'notes', version: '1' },
+  }),
   'tools/list': () => ({ tools }),
   'tools/call': ({ name, arguments: args }) => {
     if (args?.text === 'die') process.exit(1);

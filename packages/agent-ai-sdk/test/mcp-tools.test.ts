@@ -2,7 +2,10 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { type McpServer, McpTools } from '../src/mcp-tools.ts';
 
-const server: McpServer = { command: process.execPath, args: [fileURLToPath(new URL('./mcp-server.fixture.ts', import.meta.url))] };
+const server: McpServer = {
+  command: process.execPath,
+  args: [fileURLToPath(new URL('./mcp-server.fixture.ts', import.meta.url))],
+};
 const situation = { toolCallId: 't', runId: 'r', signal: new AbortController().signal };
 let open: McpTools | undefined;
 

@@ -13,7 +13,9 @@ test('a program gets its arguments as JSON on its input, and its output is the r
 });
 
 test('a program that fails throws what it complained about', async () => {
-  await expect(program(`console.error('no disk'); process.exit(3)`).execute({}, situation)).rejects.toThrow(/code 3.*no disk/);
+  await expect(program(`console.error('no disk'); process.exit(3)`).execute({}, situation)).rejects.toThrow(
+    /code 3.*no disk/,
+  );
 });
 
 test('an abort ends the program', async () => {

@@ -8,6 +8,7 @@ import { EventReader } from './event-reader.ts';
 import type { Gateway, GatewayEvents, Session } from './gateway.ts';
 import { Handshake } from './handshake.ts';
 import { defaultLimits, type Limits } from './limits.ts';
+import type { PlainBridge } from './plain-v4.ts';
 import type { RequestFunction, RequestOptions } from './request.ts';
 import { RequestQueue } from './request-queue.ts';
 import { GatewaySession } from './session.ts';
@@ -46,6 +47,11 @@ class ConnectedGateway implements Gateway {
   #sessions = new Map<string, GatewaySession>();
   /** The hello of the current connection. */
   #current: HelloOk | undefined;
+  #direct: Pick<PlainBridge, 'call'> = {
+    call: (method, params, answer) => this.#queue.addControl(method, params, answer),
+  };
+  /** Stands between this client and a gateway without streams. */
+  #bridge: PlainBridge | undefined;
 
   constructor(options: ConnectOptions) {
     const { clock = systemClock(), random = Math.random, methods = {}, queueStore: store, page = pageScope() } = options;
@@ -67,7 +73,7 @@ class ConnectedGateway implements Gateway {
     this.#subscriptions = new Subscriptions({
       clock,
       lingerMs: limits.lingerMs,
-      call: (method, params, answer) => this.#queue.addControl(method, params, answer),
+      call: (method, params, answer) => (this.#bridge ?? this.#direct).call(method, params, answer),
     });
     this.#connection = new Connection(
       { clock, random, dialer, handshake, limits, page },
@@ -103,7 +109,6 @@ class ConnectedGateway implements Gateway {
           request: this.request,
           limits: this.#limits,
           cancelUnsent: (id) => this.#queue.cancelUnsent(id),
-          isPlain: () => this.#current !== undefined && !hasStreams(this.#current),
         },
         key,
       );
@@ -134,7 +139,7 @@ class ConnectedGateway implements Gateway {
     this.#current = hello;
     const credentials = this.#handshake.granted(hello);
     if (credentials) this.#emit('credentials', credentials);
-    this.#queue.connected({ hasStreams: hasStreams(hello), maxPayloadBytes: hello.policy.maxPayload, isReady: !this.#prepare });
+    this.#queue.connected({ hasStreams: hasStreams(hello), maxPayloadBytes: hello.policy.maxPayload });
     if (this.#prepare) {
       const request = ((method: string, params?: unknown) =>
         new Promise((resolve, reject) => {
@@ -147,10 +152,15 @@ class ConnectedGateway implements Gateway {
         return;
       }
       if (this.#current !== hello) return;
-      this.#queue.ready();
+    }
+    if (!hasStreams(hello)) {
+      const { PlainBridge } = await import('./plain-v4.ts');
+      if (this.#current !== hello) return;
+      const { call } = this.#direct;
+      this.#bridge = new PlainBridge({ hello, call, event: (frame) => void this.#subscriptions.event(frame, 0) });
     }
     const subscribed = this.#subscriptions.connected(hello);
-    this.#queue.flush();
+    this.#queue.ready();
     await subscribed;
     if (this.#current === hello) this.#connection.resumed();
   }
@@ -165,13 +175,16 @@ class ConnectedGateway implements Gateway {
       this.#queue.answer(frame);
       return;
     }
-    if (this.#subscriptions.event(frame, units)) return;
+    const translated = this.#bridge?.translate(frame);
+    for (const event of translated ?? []) this.#subscriptions.event(event, units);
+    if (translated || this.#subscriptions.event(frame, units)) return;
     const { event, payload, stateVersion } = frame;
-    this.#emit('event', { event, payload, ...(stateVersion ? { stateVersion } : {}) });
+    this.#emit('event', { event, payload, stateVersion });
   }
 
   #lost(): void {
     this.#current = undefined;
+    this.#bridge = undefined;
     this.#subscriptions.disconnected();
     this.#queue.disconnected();
   }

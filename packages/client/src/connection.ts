@@ -1,7 +1,6 @@
 import type { HelloOk } from '@openclaw/protocol';
 import {
   type Clock,
-  CloseCode,
   closeAction,
   type EventFrame,
   type Frame,
@@ -13,13 +12,17 @@ import {
 } from '@openclaw/protocol/wire';
 import { backoffMs } from './backoff.ts';
 import { hasSocket, type Input, type Phase, type StateCode, transition } from './connection-state.ts';
-import type { Dialer } from './dialer.ts';
+import { type Dialer, silentClose } from './dialer.ts';
 import type { StateChange } from './gateway.ts';
 import type { Handshake } from './handshake.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Limits } from './limits.ts';
 import { isOffline, type PageScope, watchPage } from './wake.ts';
 
+// Spelled out: the table of close codes would weigh more in a bundle than all its uses here.
+const normalClose = 1000;
+const forbiddenCloses: ReadonlySet<number> = new Set([4401, 4403]);
+const replacedClose = 4409;
 const connectId = 'connect';
 const probeId = 'probe';
 /** Live this long, a connection counts as stable: delays and limits begin anew (S22, S24). */
@@ -262,7 +265,7 @@ export class Connection {
     if (!hasSocket(this.phase)) return;
     const { clock, random, page } = this.#options;
     if (this.#hello && clock.elapsed() - this.#helloAtMs >= stableMs) this.#attempt = 0;
-    this.#release(code === 'silent' || code === 'probe-unanswered' ? CloseCode.tickTimeout : CloseCode.normal, reason);
+    this.#release(code === 'silent' || code === 'probe-unanswered' ? silentClose : normalClose, reason);
     const restartInMs = this.#restartAtMs === undefined ? 0 : Math.max(0, this.#restartAtMs - clock.elapsed());
     this.#restartAtMs = undefined;
     const delayMs = backoffMs(this.#attempt++, random, { retryAfterMs: Math.max(retryAfterMs ?? 0, restartInMs), minMs });
@@ -272,18 +275,18 @@ export class Connection {
     this.#events.lost();
     this.#move({ type: 'lost', isOffline: isOffline(page) }, code, reason, {
       retryAtMs: clock.now() + delayMs,
-      ...(closeCode === undefined ? {} : { closeCode }),
-      ...(error === undefined ? {} : { error }),
+      closeCode,
+      error,
     });
   }
 
   #end(input: Input, code: StateCode, reason: string, error: GatewayError, closeCode?: number): void {
     if (transition(this.phase, input) === undefined) return;
-    this.#release(CloseCode.normal, reason);
+    this.#release(normalClose, reason);
     this.#stopWatching?.();
     this.#move(input, code, reason, {
-      ...(input.type === 'fail' ? { error } : {}),
-      ...(closeCode === undefined ? {} : { closeCode }),
+      error: input.type === 'fail' ? error : undefined,
+      closeCode,
     });
     this.#events.ended(error);
   }
@@ -335,6 +338,6 @@ export function asGatewayError(error: unknown): GatewayError {
 }
 
 function fatalCode(closeCode: number): GatewayError['code'] {
-  if (closeCode === CloseCode.unauthorized || closeCode === CloseCode.forbiddenOrigin) return 'FORBIDDEN';
-  return closeCode === CloseCode.replaced ? 'UNAVAILABLE' : 'INVALID_REQUEST';
+  if (forbiddenCloses.has(closeCode)) return 'FORBIDDEN';
+  return closeCode === replacedClose ? 'UNAVAILABLE' : 'INVALID_REQUEST';
 }

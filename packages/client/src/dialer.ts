@@ -1,4 +1,4 @@
-import { CloseCode, closeReason, GatewayError, type Transport } from '@openclaw/protocol/wire';
+import { closeReason, GatewayError, type Transport } from '@openclaw/protocol/wire';
 import IsomorphicSocket from 'isomorphic-ws';
 
 /** Opens a new transport to the gateway; called for every attempt. Throwing counts as a failed attempt. */
@@ -22,6 +22,8 @@ export interface SocketLike {
 export type SocketConstructor = new (url: string, protocols?: string[], options?: object) => SocketLike;
 
 const openState = 1;
+/** v4's code for a peer that fell silent. */
+export const silentClose = 4000;
 
 /**
  * Dials `url` by WebSocket: the browser's own, or `ws` in Node. Throws `UNSUPPORTED` when `headers` are given where the
@@ -68,7 +70,7 @@ export function socketTransport(socket: SocketLike): Transport {
     },
     close(code, reason) {
       // A silent peer would not answer the closing handshake either.
-      if (code === CloseCode.tickTimeout && socket.terminate) socket.terminate();
+      if (code === silentClose && socket.terminate) socket.terminate();
       else socket.close(code, closeReason(reason));
     },
   };

@@ -75,12 +75,12 @@ export class EventReader implements EventStream<Item>, FeedReader, AsyncIterator
 
   event({ event, payload, offset, from }: StreamEventFrame, units: number): void {
     const bookmark = this.cursor as Bookmark;
-    this.#push({ type: 'event', event, payload, offset, ...(from === undefined ? {} : { from }), bookmark }, units);
+    this.#push({ type: 'event', event, payload, offset, from, bookmark }, units);
   }
 
   reset({ reason, state }: ResetPayload): void {
     const bookmark = this.cursor as Bookmark;
-    this.#push({ type: 'reset', reason, ...(state === undefined ? {} : { state }), bookmark }, 0);
+    this.#push({ type: 'reset', reason, state, bookmark }, 0);
   }
 
   ended(why: 'deleted' | 'scope_lost' | GatewayError): void {

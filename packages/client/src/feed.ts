@@ -35,7 +35,7 @@ export interface Ask {
  */
 export class Feed {
   readonly name: string;
-  /** The gateway's name for it. */
+  /** The gateway's name for it, as its answers say. */
   canonical: string;
   readonly readers = new Set<FeedReader>();
   /** Set while the answer to `streams.subscribe` is awaited. */
@@ -49,9 +49,9 @@ export class Feed {
   /** Where each reader last found a gap: a second one at the same place is answered with a snapshot. */
   #gaps = new WeakMap<FeedReader, string>();
 
-  constructor(name: string, canonical: string) {
+  constructor(name: string) {
     this.name = name;
-    this.canonical = canonical;
+    this.canonical = name;
   }
 
   /** Takes a reader in. */

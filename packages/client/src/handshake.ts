@@ -35,14 +35,9 @@ export class Handshake {
   async params(challenge: { nonce?: string; ts?: number }): Promise<ConnectParams> {
     const { client, role = 'operator', caps = [], device, params } = this.#options;
     const [token, password] = await Promise.all([read(this.#options.token), read(this.#options.password)]);
-    const auth = {
-      ...(token === undefined ? {} : { token }),
-      ...(password === undefined ? {} : { password }),
-      ...(this.#deviceToken === undefined ? {} : { deviceToken: this.#deviceToken }),
-      ...(this.#bootstrapToken === undefined || this.#deviceToken !== undefined
-        ? {}
-        : { bootstrapToken: this.#bootstrapToken }),
-    };
+    const deviceToken = this.#deviceToken;
+    const bootstrapToken = deviceToken === undefined ? this.#bootstrapToken : undefined;
+    const isKnown = token ?? password ?? deviceToken ?? bootstrapToken;
     const connect: ConnectParams = {
       ...params,
       minProtocol: protocolVersion,
@@ -51,7 +46,8 @@ export class Handshake {
       caps: [...new Set([streamsCapability, 'tool-events', ...caps])],
       role,
       scopes: [...(this.#options.scopes ?? (role === 'operator' ? defaultScopes : []))],
-      ...(Object.keys(auth).length === 0 ? {} : { auth }),
+      // What is undefined does not reach the wire.
+      auth: isKnown === undefined ? undefined : { token, password, deviceToken, bootstrapToken },
     };
     if (!device) return connect;
     const signedAt = challenge.ts ?? this.#clock.now();
@@ -67,7 +63,7 @@ export class Handshake {
     // A shared token stays what it is: a device token would only be in its way.
     if (this.#options.token === undefined && this.#options.password === undefined) this.#deviceToken = auth.deviceToken;
     const { deviceToken, role, scopes, issuedAtMs } = auth;
-    return { deviceToken, role, scopes, ...(issuedAtMs === undefined ? {} : { issuedAtMs }) };
+    return { deviceToken, role, scopes, issuedAtMs };
   }
 
   /** Decides by the details of the error whether trying again can help. */

@@ -1,15 +1,191 @@
-import type { AgentPayload, ContentBlock, Message, RunPart, SessionState } from '@openclaw/protocol/wire';
-import type { Payload, Result } from '@openclaw/protocol';
+import {
+  type AgentPayload,
+  canonicalSessionKey,
+  type ContentBlock,
+  type EventFrame,
+  GatewayError,
+  type Message,
+  randomId,
+  type RunPart,
+  type SessionState,
+  sessionStream,
+} from '@openclaw/protocol/wire';
+import type { HelloOk, Payload, Result } from '@openclaw/protocol';
+import type { AnswerSink } from './request-queue.ts';
 
-/** The one text part that a v4 gateway's cumulative answer is shown as. */
-export const plainItemId = 'answer';
+const sessionPrefix = 'session:';
+/** The one part that a v4 gateway's cumulative answer is told as. */
+const answerItemId = 'answer';
+
+export interface PlainBridgeOptions {
+  hello: HelloOk;
+  /** A request to the gateway that belongs to this connection. */
+  call(method: string, params: unknown, answer: AnswerSink): void;
+  /** Takes an event as a gateway with streams would send it. */
+  event(frame: EventFrame): void;
+}
+
+/**
+ * Lets a gateway without streams look like one that has them, as far as v4 allows: a subscription begins with a snapshot made
+ * of `chat.history`, broadcasts become events of session streams, and every connection is an epoch of its own, so that each
+ * reconnect is told as a reset. Loaded only when such a gateway is met.
+ */
+export class PlainBridge {
+  #options: PlainBridgeOptions;
+  #epoch = randomId(5);
+  #offsets = new Map<string, number>();
+  /** The whole text of each part, by run, kind and part: v4 sends it all again each time. */
+  #texts = new Map<string, string>();
+
+  constructor(options: PlainBridgeOptions) {
+    this.#options = options;
+  }
+
+  /** Answers `streams.subscribe` and `streams.unsubscribe` in the gateway's place. */
+  call(method: string, params: unknown, answer: AnswerSink): void {
+    const { streams } = params as { streams: { stream: string }[] };
+    if (method !== 'streams.subscribe') {
+      answer.resolve({ streams });
+      return;
+    }
+    const other = streams.find(({ stream }) => !stream.startsWith(sessionPrefix));
+    if (other) {
+      const message = `This gateway has no streams, so ${other.stream} can't be read from it; use a gateway that has them.`;
+      answer.reject(new GatewayError('UNSUPPORTED', message));
+      return;
+    }
+    const names = streams.map(({ stream }) => this.#canonical(stream));
+    answer.resolve({
+      streams: names.map((stream) => ({ stream, epoch: this.#epoch, head: this.#offset(stream), result: 'snapshot' })),
+    });
+    for (const name of names) this.#snapshot(name);
+  }
+
+  /** The stream events that a v4 broadcast stands for; undefined when it is none of a session's. */
+  translate({ event, payload }: EventFrame): EventFrame[] | undefined {
+    const { sessionKey } = (payload ?? {}) as { sessionKey?: unknown };
+    if (typeof sessionKey !== 'string') return undefined;
+    const stream = sessionStream(sessionKey);
+    switch (event) {
+      case 'agent':
+        return this.#agent(payload as AgentPayload).map((part) => this.#frame(stream, 'agent', { ...(payload as object), ...part }));
+      case 'chat':
+        return this.#chat(stream, payload as Payload<'chat'>);
+      case 'session.message':
+        // The answers come with `chat`; here only what others say is news.
+        return readMessage((payload as Payload<'session.message'>).message).role === 'assistant'
+          ? []
+          : [this.#frame(stream, event, payload)];
+      default:
+        return undefined;
+    }
+  }
+
+  #snapshot(stream: string): void {
+    const { call, hello } = this.#options;
+    const sessionKey = stream.slice(sessionPrefix.length);
+    const subscribe = 'sessions.messages.subscribe';
+    if (hello.features.methods.includes(subscribe)) call(subscribe, { key: sessionKey }, { resolve() {}, reject() {} });
+    const tell = (state: SessionState | undefined) => {
+      const place = { stream, epoch: this.#epoch, offset: this.#offset(stream) };
+      this.#options.event({ type: 'event', event: 'stream.reset', payload: { ...place, reason: 'no_position', state } });
+      this.#options.event({ type: 'event', event: 'stream.live', payload: place });
+    };
+    call(
+      'chat.history',
+      { sessionKey, limit: 50 },
+      {
+        resolve: (history) => {
+          const state = readState(history as Result<'chat.history'>);
+          for (const { runId, parts } of state.runs) {
+            for (const part of parts) {
+              if (part.kind === 'text') this.#texts.set(`${runId} assistant ${part.itemId}`, part.text);
+            }
+          }
+          tell(state);
+        },
+        reject: () => tell(undefined),
+      },
+    );
+  }
+
+  #agent({ runId, stream, data }: AgentPayload): RunPart[] {
+    switch (stream) {
+      case 'assistant':
+      case 'approval':
+        return [];
+      case 'thinking':
+        return data.text === undefined ? [] : this.#text(runId, stream, data.itemId ?? 'thinking', data.text);
+      case 'lifecycle':
+        return data.phase === 'start' ? [{ stream, data }] : [];
+      case 'item':
+        return data.kind === 'notice' || data.kind === 'step' ? [{ stream, data }] : [];
+      default:
+        return [{ stream, data } as RunPart];
+    }
+  }
+
+  /** Text and end of a run: v4's `chat` has them, and heals itself after a drop. */
+  #chat(stream: string, chat: Payload<'chat'>): EventFrame[] {
+    const { runId, sessionKey, agentId = '', seq, state } = chat;
+    const common = { runId, sessionKey, sessionId: '', agentId, seq, ts: 0 };
+    const parts = (list: RunPart[]) => list.map((part) => this.#frame(stream, 'agent', { ...common, ...part }));
+    const text = (message: Message) => parts(this.#text(runId, 'assistant', answerItemId, messageText(message)));
+    const failed = (reason: 'aborted' | 'failed', error: string) =>
+      parts([{ stream: 'lifecycle', data: { phase: 'error', reason, error } }]);
+    switch (state) {
+      case 'delta':
+        return text(readMessage(chat.message));
+      case 'final': {
+        const message = { ...readMessage(chat.message), runId };
+        const told = chat.message === undefined ? [] : text(message);
+        const said = this.#frame(stream, 'session.message', { sessionKey, sessionId: '', agentId, messageSeq: 1, message });
+        return [...told, said, ...parts([{ stream: 'lifecycle', data: { phase: 'end' } }])];
+      }
+      case 'aborted':
+        return failed('aborted', 'The run was aborted.');
+      case 'error':
+        return failed('failed', chat.errorMessage ?? 'The run failed.');
+      default:
+        return [];
+    }
+  }
+
+  #text(runId: string, stream: 'assistant' | 'thinking', itemId: string, text: string): RunPart[] {
+    const key = `${runId} ${stream} ${itemId}`;
+    const known = this.#texts.get(key) ?? '';
+    this.#texts.set(key, text);
+    if (text === known) return [];
+    if (!text.startsWith(known)) return [{ stream, data: { itemId, at: 0, delta: text, replace: true } }];
+    return [{ stream, data: { itemId, at: known.length, delta: text.slice(known.length) } }];
+  }
+
+  #frame(stream: string, event: string, payload: unknown): EventFrame {
+    const offset = this.#offset(stream) + 1;
+    this.#offsets.set(stream, offset);
+    const { runId, stream: part, data } = payload as AgentPayload;
+    if (part === 'lifecycle' && data.phase !== 'start') {
+      for (const key of this.#texts.keys()) if (key.startsWith(`${runId} `)) this.#texts.delete(key);
+    }
+    return { type: 'event', event, payload, stream, offset };
+  }
+
+  #offset(stream: string): number {
+    return this.#offsets.get(stream) ?? 0;
+  }
+
+  #canonical(stream: string): string {
+    const agentId = this.#options.hello.snapshot.sessionDefaults?.defaultAgentId;
+    return sessionStream(canonicalSessionKey(stream.slice(sessionPrefix.length), agentId) ?? stream);
+  }
+}
 
 /** A session's state, as far as v4's `chat.history` tells it. */
-export function readPlainState(history: Result<'chat.history'>): SessionState {
-  const { inFlightRun, messages, totalMessages } = history;
+function readState({ inFlightRun, messages, totalMessages }: Result<'chat.history'>): SessionState {
+  const text = inFlightRun?.text ?? '';
   return {
     kind: 'session',
-    messages: messages.map((row) => readPlainMessage(row)),
+    messages: messages.map(readMessage),
     messageCount: totalMessages ?? messages.length,
     inputs: [],
     runs: inFlightRun
@@ -21,7 +197,7 @@ export function readPlainState(history: Result<'chat.history'>): SessionState {
             seq: 0,
             n: 0,
             attempt: 1,
-            parts: inFlightRun.text === '' ? [] : [{ kind: 'text', itemId: plainItemId, start: 0, text: inFlightRun.text }],
+            parts: text === '' ? [] : [{ kind: 'text', itemId: answerItemId, start: 0, text }],
           },
         ]
       : [],
@@ -29,65 +205,23 @@ export function readPlainState(history: Result<'chat.history'>): SessionState {
 }
 
 /** A v4 message row, whose content may be a string and whose facts may lie in `__openclaw`. */
-export function readPlainMessage(row: unknown, runId?: string): Message {
+function readMessage(row: unknown): Message {
   const message = (row ?? {}) as Partial<Omit<Message, 'content'>> & {
     content?: string | ContentBlock[];
     __openclaw?: { id?: string; runId?: string };
   };
   const { content = '', __openclaw: facts } = message;
-  const run = message.runId ?? facts?.runId ?? runId;
+  const runId = message.runId ?? facts?.runId;
   return {
     ...(message as Message),
-    id: message.id ?? facts?.id ?? run ?? '',
+    id: message.id ?? facts?.id ?? runId ?? '',
     role: message.role ?? 'assistant',
     content: typeof content === 'string' ? [{ type: 'text', text: content }] : content,
     timestamp: message.timestamp ?? 0,
-    ...(run === undefined ? {} : { runId: run }),
+    runId,
   };
 }
 
-/** What a v4 event says about a run: a part, its end, or nothing that matters. */
-export type PlainStep =
-  | { type: 'part'; part: RunPart }
-  /** The whole text of a part so far. */
-  | { type: 'text'; stream: 'assistant' | 'thinking'; itemId: string; text: string }
-  | { type: 'final'; message: Message }
-  | { type: 'error'; reason: 'aborted' | 'failed'; message: string }
-  | undefined;
-
-/**
- * Reads a v4 event. Text and end come from `chat`, whose text is cumulative and heals itself after a drop; everything else
- * comes from `agent`.
- */
-export function readPlainEvent(event: string, payload: unknown): PlainStep {
-  if (event === 'agent') {
-    const { stream, data } = payload as AgentPayload;
-    if (stream === 'assistant' || stream === 'approval') return undefined;
-    if (stream === 'thinking') {
-      const { itemId = 'thinking', text } = data;
-      return text === undefined ? undefined : { type: 'text', stream, itemId, text };
-    }
-    const isTerminal = stream === 'lifecycle' && (data.phase === 'end' || data.phase === 'error');
-    const isOther = stream === 'item' && data.kind !== 'notice' && data.kind !== 'step';
-    return isTerminal || isOther ? undefined : { type: 'part', part: { stream, data } as RunPart };
-  }
-  if (event !== 'chat') return undefined;
-  const chat = payload as Payload<'chat'>;
-  switch (chat.state) {
-    case 'delta':
-      return { type: 'text', stream: 'assistant', itemId: plainItemId, text: messageText(readPlainMessage(chat.message)) };
-    case 'final':
-      return { type: 'final', message: readPlainMessage(chat.message, chat.runId) };
-    case 'aborted':
-      return { type: 'error', reason: 'aborted', message: 'The run was aborted.' };
-    case 'error':
-      return { type: 'error', reason: 'failed', message: chat.errorMessage ?? 'The run failed.' };
-    default:
-      return undefined;
-  }
-}
-
-/** The text of a message, without thinking and tools. */
-export function messageText({ content }: Pick<Message, 'content'>): string {
+function messageText({ content }: Message): string {
   return content.map((block) => (block.type === 'text' ? block.text : '')).join('');
 }

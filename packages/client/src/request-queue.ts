@@ -31,8 +31,6 @@ export interface RequestQueueOptions {
 export interface PeerFacts {
   hasStreams: boolean;
   maxPayloadBytes: number;
-  /** False while the connection is being prepared: only what belongs to it is sent until `ready()`. */
-  isReady: boolean;
 }
 
 /** Who gets the answer to a request, within the frame that brings it. */
@@ -73,6 +71,7 @@ export class RequestQueue {
   #options: RequestQueueOptions;
   #entries = new Map<string, Entry>();
   #peer: PeerFacts | undefined;
+  #isReady = false;
   #isLoading = false;
   #cancelTimer: (() => void) | undefined;
   #ended: GatewayError | undefined;
@@ -130,17 +129,20 @@ export class RequestQueue {
     return false;
   }
 
+  /** Admitted: what belongs to this connection is sent, everything else after `ready()`. */
   connected(peer: PeerFacts): void {
     this.#peer = peer;
   }
 
   ready(): void {
-    if (this.#peer) this.#peer.isReady = true;
+    this.#isReady = true;
+    this.flush();
   }
 
   disconnected(): void {
     const { hasStreams = true } = this.#peer ?? {};
     this.#peer = undefined;
+    this.#isReady = false;
     for (const entry of [...this.#entries.values()]) {
       if (entry.isControl) {
         this.#settle(entry, new GatewayError('UNAVAILABLE', `The connection was lost during ${entry.method}.`, { retryable: true }));
@@ -180,7 +182,7 @@ export class RequestQueue {
   /** Sends what may go, in order. */
   flush(): void {
     if (!this.#peer) return;
-    const isReady = this.#peer.isReady && !this.#isLoading;
+    const isReady = this.#isReady && !this.#isLoading;
     const nowMs = this.#options.clock.elapsed();
     const held = new Set<string>();
     let free = this.#options.limits.inFlight;
@@ -271,7 +273,7 @@ export class RequestQueue {
       return new GatewayError('INVALID_REQUEST', `The params of ${entry.method} can't be written as JSON.`, { cause });
     }
     const waiting = this.#waiting();
-    if (entry.isControl || entry.wasCut || (this.#peer && !this.#isLoading && waiting.length === 0)) return undefined;
+    if (entry.isControl || entry.wasCut || (this.#isReady && !this.#isLoading && waiting.length === 0)) return undefined;
     const { queuedRequests, queuedBytes } = this.#options.limits;
     const bytes = waiting.reduce((sum, other) => sum + other.bytes, entry.bytes);
     if (waiting.length < queuedRequests && bytes <= queuedBytes) return undefined;

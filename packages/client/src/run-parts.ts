@@ -84,7 +84,7 @@ export class PartFold {
       case 'lifecycle': {
         const { phase, attempt } = data;
         if (phase !== 'queued' && phase !== 'start' && phase !== 'recovering') return [];
-        return [{ type: 'status', phase, ...(attempt === undefined ? {} : { attempt }) }];
+        return [{ type: 'status', phase, attempt }];
       }
       default:
         return [];
@@ -114,7 +114,7 @@ export class PartFold {
         case 'item': {
           const { itemId, item, title } = part;
           if (!this.#tell(`item ${itemId}`, item)) return [];
-          return [{ type: 'notice', itemId, kind: item, ...(title === undefined ? {} : { title }) }];
+          return [{ type: 'notice', itemId, kind: item, title }];
         }
         default:
           return [];

@@ -13,7 +13,6 @@ import { EventReader } from './event-reader.ts';
 import type { FeedReader, ResetPayload } from './feed.ts';
 import type { Run } from './gateway.ts';
 import type { Limits } from './limits.ts';
-import { messageText, readPlainEvent, readPlainMessage } from './plain-v4.ts';
 import type { RequestFunction } from './request.ts';
 import { RunLog, type RunRecord } from './run-log.ts';
 import { PartFold, type StreamedPart } from './run-parts.ts';
@@ -30,8 +29,6 @@ export interface RunPorts {
   limits: Limits;
   /** Takes the message back if it never left. */
   cancelUnsent(key: string): boolean;
-  /** True on a connection to a gateway without streams. */
-  isPlain(): boolean;
 }
 
 /** Follows one run in its session's stream until it ends, whatever happens to the connection. */
@@ -56,7 +53,6 @@ export class FollowedRun implements Run, FeedReader {
   #isAbsent = false;
   #isRecovering = false;
   #message: Message | undefined;
-  #plainTexts = new Map<string, string>();
 
   constructor(ports: RunPorts, sessionKey: string, id: string, isTaken: boolean) {
     this.#ports = ports;
@@ -134,10 +130,6 @@ export class FollowedRun implements Run, FeedReader {
 
   event(frame: StreamEventFrame, units: number): void {
     if (this.#log.isEnded) return;
-    if (this.#ports.isPlain()) {
-      this.#plainEvent(frame, units);
-      return;
-    }
     switch (frame.event) {
       case 'agent': {
         const payload = frame.payload as AgentPayload;
@@ -171,9 +163,6 @@ export class FollowedRun implements Run, FeedReader {
     const run = runs.find(({ runId }) => runId === this.#runId);
     if (run) {
       const told = this.#isSeen ? reason : undefined;
-      for (const part of run.parts) {
-        if (part.kind === 'text') this.#plainTexts.set(`assistant ${part.itemId}`, part.text);
-      }
       this.#see({ type: 'state', reason: told, parts: run.parts }, JSON.stringify(run.parts).length);
       return;
     }
@@ -200,7 +189,7 @@ export class FollowedRun implements Run, FeedReader {
   #see(record: RunRecord, units: number): void {
     this.#isSeen = true;
     this.#isAbsent = false;
-    this.#log.append(record, units, this.#ports.isPlain() ? undefined : this.cursor);
+    this.#log.append(record, units, this.cursor);
   }
 
   #lifecycle(data: RunPartData<'lifecycle'>): void {
@@ -209,38 +198,6 @@ export class FollowedRun implements Run, FeedReader {
       const reason = data.reason ?? (data.aborted ? 'aborted' : 'failed');
       this.#end(runError(reason, data.error ?? `The run ended: ${reason}.`, this.id, data.errorKind));
     }
-  }
-
-  #plainEvent(frame: StreamEventFrame, units: number): void {
-    const payload = frame.payload as AgentPayload;
-    if (payload.runId !== this.#runId) return;
-    const step = readPlainEvent(frame.event, payload);
-    switch (step?.type) {
-      case 'part':
-        this.#see({ type: 'event', payload: { ...payload, ...step.part } }, units);
-        return;
-      case 'text':
-        this.#plainText(payload, step.stream, step.itemId, step.text);
-        return;
-      case 'final':
-        this.#succeed(step.message, messageText(step.message));
-        return;
-      case 'error':
-        this.#end(runError(step.reason, step.message, this.id));
-    }
-  }
-
-  /** v4's text is cumulative: what is new is what the part did not have. */
-  #plainText(payload: AgentPayload, stream: 'assistant' | 'thinking', itemId: string, text: string): void {
-    const key = `${stream} ${itemId}`;
-    const known = this.#plainTexts.get(key) ?? '';
-    this.#plainTexts.set(key, text);
-    if (text === known) return;
-    const isMore = text.startsWith(known);
-    const data = isMore
-      ? { itemId, at: known.length, delta: text.slice(known.length) }
-      : { itemId, at: 0, delta: text, replace: true as const };
-    this.#see({ type: 'event', payload: { ...payload, stream, data } }, data.delta.length);
   }
 
   /** The run ended, or was lost, while nobody looked: ask what became of it. */
@@ -295,15 +252,6 @@ export class FollowedRun implements Run, FeedReader {
 
   /** The parts from `after` on, by the gateway's log, because this client's own was cut. */
   async *#readAgain(fold: PartFold, after: Bookmark | undefined): AsyncGenerator<StreamedPart, void, undefined> {
-    if (!after) {
-      yield { type: 'reset', reason: 'no_position' };
-      for (const [key, text] of this.#plainTexts) {
-        const itemId = key.slice(key.indexOf(' ') + 1);
-        const kind = key.startsWith('assistant ') ? 'text' : 'thinking';
-        yield* fold.catchUp([{ kind, itemId, start: 0, text }]);
-      }
-      return;
-    }
     for await (const item of new EventReader(this.#ports.subscriptions, this.#stream, this.#ports.limits, { after })) {
       if (item.type === 'reset') {
         const runs = item.state?.kind === 'session' ? item.state.runs : [];
@@ -334,8 +282,13 @@ function* tell(fold: PartFold, record: RunRecord): Generator<StreamedPart> {
   }
 }
 
-function findAnswer({ messages }: Result<'chat.history'>, runId: string): Message | undefined {
-  return messages.map((row) => readPlainMessage(row)).findLast((row) => row.role === 'assistant' && row.runId === runId);
+function findAnswer({ messages }: Result<'chat.history'>, id: string): Message | undefined {
+  return messages.findLast(({ role, runId }) => role === 'assistant' && runId === id);
+}
+
+/** The text of a message, without thinking and tools. */
+function messageText({ content }: Message): string {
+  return content.map((block) => (block.type === 'text' ? block.text : '')).join('');
 }
 
 function reasonOf(stopReason: string | undefined): string {
@@ -353,7 +306,7 @@ const runErrors: Readonly<Record<string, { code: GatewayError['code']; retryable
 function runError(reason: string, message: string, runId: string, errorKind?: string): GatewayError {
   const { code, retryable = false } = runErrors[reason] ?? { code: 'RUN_FAILED' as const };
   return new GatewayError(code, message, {
-    details: { runId, reason, ...(errorKind === undefined ? {} : { errorKind }) },
+    details: { runId, reason, errorKind },
     retryable,
   });
 }

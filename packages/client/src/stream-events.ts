@@ -25,15 +25,14 @@ export interface StreamReset<S extends StreamState = StreamState> {
 
 type Typed<Name extends string, P> = Omit<StreamEvent, 'event' | 'payload'> & { event: Name; payload: P };
 
-/** One event of a session's stream. `chat` comes only from a gateway without streams. */
+/** One event of a session's stream. */
 export type SessionEvent =
   | Typed<'agent', AgentPayload>
   | Typed<'session.message', Payload<'session.message'>>
   | Typed<'session.input', Payload<'session.input'>>
   | Typed<'session.created', Payload<'session.created'>>
   | Typed<'session.updated', Payload<'session.updated'>>
-  | Typed<'session.reset', Payload<'session.reset'>>
-  | Typed<'chat', Payload<'chat'>>;
+  | Typed<'session.reset', Payload<'session.reset'>>;
 
 export interface EventsOptions {
   /** Where to go on. Default: begin with a `reset` that carries the state as it is. */

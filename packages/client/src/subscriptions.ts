@@ -1,20 +1,15 @@
 import {
-  canonicalSessionKey,
   type Clock,
   type EventFrame,
   GatewayError,
   type Position,
-  sessionStream,
   type StreamEventFrame,
 } from '@openclaw/protocol/wire';
 import type { HelloOk, Result } from '@openclaw/protocol';
-import { hasStreams } from './connection.ts';
 import { type Ask, Feed, type FeedReader, type ResetPayload } from './feed.ts';
-import { readPlainState } from './plain-v4.ts';
 import type { AnswerSink } from './request-queue.ts';
 
 const namesPerCall = 256;
-const sessionPrefix = 'session:';
 
 export interface SubscriptionsOptions {
   clock: Clock;
@@ -28,8 +23,8 @@ const ignored: AnswerSink = { resolve() {}, reject() {} };
 type Answer = Result<'streams.subscribe'>['streams'][number];
 
 /**
- * The streams that are read, over all connections: subscribes, keeps each reader in order (S7–S12), goes on after a
- * reconnect, and stands in with what v4 has where the gateway knows no streams.
+ * The streams that are read, over all connections: subscribes, keeps each reader in order (S7–S12), and goes on after a
+ * reconnect.
  */
 export class Subscriptions {
   #options: SubscriptionsOptions;
@@ -53,7 +48,7 @@ export class Subscriptions {
     }
     let feed = this.#feeds.get(name);
     if (!feed) {
-      feed = new Feed(name, this.#canonical(name));
+      feed = new Feed(name);
       this.#feeds.set(name, feed);
     }
     feed.cancelLinger?.();
@@ -77,14 +72,7 @@ export class Subscriptions {
     this.#hello = hello;
     for (const feed of [...this.#feeds.values()]) {
       if (feed.readers.size === 0) this.#forget(feed);
-      else {
-        if (!hasStreams(hello)) {
-          feed.canonical = this.#canonical(feed.name);
-          // Without streams no place in one means anything; every reader begins anew.
-          for (const reader of feed.readers) reader.cursor = undefined;
-        }
-        this.#waiting.add(feed);
-      }
+      else this.#waiting.add(feed);
     }
     this.flush();
     if (this.#asking > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
@@ -117,14 +105,7 @@ export class Subscriptions {
       this.#each(live.stream, (feed) => feed.live(live));
       return true;
     }
-    if (!this.#hello || hasStreams(this.#hello)) return false;
-    const { sessionKey } = (frame.payload ?? {}) as { sessionKey?: unknown };
-    if (typeof sessionKey !== 'string' || !/^(agent|chat|session\.message)$/.test(frame.event)) return false;
-    this.#each(sessionStream(sessionKey), (feed) => {
-      for (const reader of [...feed.readers]) reader.event({ ...frame, stream: feed.canonical, offset: 0 }, units);
-      return false;
-    });
-    return true;
+    return false;
   }
 
   /** Ends every reader, now and from now on. */
@@ -141,10 +122,6 @@ export class Subscriptions {
     if (!hello) return;
     const feeds = [...this.#waiting].filter((feed) => !feed.asked && feed.readers.size > 0);
     for (const feed of feeds) this.#waiting.delete(feed);
-    if (!hasStreams(hello)) {
-      for (const feed of feeds) this.#askPlain(feed, hello);
-      return;
-    }
     for (let first = 0; first < feeds.length; first += namesPerCall) {
       this.#ask(feeds.slice(first, first + namesPerCall), hello);
     }
@@ -168,7 +145,7 @@ export class Subscriptions {
     });
     const streams = feeds.map(({ name }, index) => {
       const after = asks[index]?.after;
-      return { stream: name, ...(after ? { after: { epoch: after.epoch, offset: after.offset } } : {}) };
+      return { stream: name, after: after && { epoch: after.epoch, offset: after.offset } };
     });
     this.#call('streams.subscribe', { streams }, feeds, hello, (result) => {
       const answers = (result as Result<'streams.subscribe'>).streams;
@@ -193,29 +170,6 @@ export class Subscriptions {
     this.#forget(feed);
     const why = answer.result === 'gone' ? 'deleted' : new GatewayError('FORBIDDEN', `Reading ${feed.name} is not allowed; connect with a scope or role that may.`, { details: { code: 'MISSING_SCOPE' } });
     feed.end(why);
-  }
-
-  /** A gateway without streams: the state by `chat.history`, what follows by v4's broadcasts. */
-  #askPlain(feed: Feed, hello: HelloOk): void {
-    if (!feed.name.startsWith(sessionPrefix)) {
-      this.#forget(feed);
-      feed.end(new GatewayError('UNSUPPORTED', `This gateway has no streams, so ${feed.name} can't be read from it.`));
-      return;
-    }
-    const ask = { after: undefined };
-    feed.asked = ask;
-    const sessionKey = feed.name.slice(sessionPrefix.length);
-    const subscribe = 'sessions.messages.subscribe';
-    if ([...feed.readers].some((reader) => reader.needsState) && hello.features.methods.includes(subscribe)) {
-      this.#options.call(subscribe, { key: sessionKey }, ignored);
-    }
-    this.#call('chat.history', { sessionKey, limit: 50 }, [feed], hello, (history) => {
-      if (feed.asked !== ask) return;
-      feed.promisedState(ask);
-      const state = readPlainState(history as Result<'chat.history'>);
-      feed.reset({ stream: feed.canonical, epoch: 'v4', offset: 0, reason: 'no_position', state });
-      feed.live({ epoch: 'v4', offset: 0 });
-    });
   }
 
   /** Asks for feeds. The answer is taken in before the frame that follows it. */
@@ -255,8 +209,7 @@ export class Subscriptions {
     if (feed.readers.size > 0) return;
     this.#forget(feed);
     const isShared = [...this.#feeds.values()].some(({ canonical }) => canonical === feed.canonical);
-    if (!this.#hello || !hasStreams(this.#hello) || isShared) return;
-    this.#options.call('streams.unsubscribe', { streams: [feed.canonical] }, ignored);
+    if (this.#hello && !isShared) this.#options.call('streams.unsubscribe', { streams: [feed.canonical] }, ignored);
   }
 
   #forget(feed: Feed): void {
@@ -270,11 +223,5 @@ export class Subscriptions {
     for (const feed of [...this.#feeds.values()]) {
       if (feed.canonical === canonical && step(feed)) this.#want(feed);
     }
-  }
-
-  #canonical(name: string): string {
-    if (!name.startsWith(sessionPrefix)) return name;
-    const agentId = this.#hello?.snapshot.sessionDefaults?.defaultAgentId;
-    return sessionStream(canonicalSessionKey(name.slice(sessionPrefix.length), agentId) ?? name);
   }
 }

@@ -178,23 +178,13 @@ describe('a connection that is lost', () => {
 
   test('by 1008 three times in a row without a hello fails for good', async () => {
     const fake = new FakeGateway();
+    fake.closesAtOnce = 1008;
     const { states } = fake.connect();
-    for (let attempt = 0; attempt < 3; attempt++) {
-      await Promise.resolve();
-      fake.last.isMute = true;
-      fake.last.drop(1008, 'no');
-      await settle();
-      if (attempt < 2) await fake.clock.advance((states.at(-1)?.retryAtMs ?? 0) - fake.clock.now() - 1);
-      if (attempt < 2) {
-        const before = fake.connections.length;
-        const waiting = fake.clock.advance(1);
-        while (fake.connections.length === before) await Promise.resolve();
-        fake.last.drop(1008, 'no');
-        await waiting;
-      }
-      if (states.at(-1)?.state === 'failed') break;
-    }
+    await settle();
+    expect(states.at(-1)).toMatchObject({ state: 'backoff', retryAtMs: fake.clock.now() + 5_000 + 125 });
+    await fake.clock.advance(20_000);
     expect(states.at(-1)).toMatchObject({ state: 'failed', code: 'fatal', closeCode: 1008 });
+    expect(fake.connections).toHaveLength(3);
   });
 
   test('by a shutdown comes back when the gateway expects to, spread out', async () => {

@@ -67,6 +67,7 @@ describe('events()', () => {
     const { bookmark } = seen.items.at(-1) as StreamEvent;
     expect(JSON.parse(JSON.stringify(bookmark))).toEqual(bookmark);
     fake.text('r1', 3, 'def');
+    await settle();
     const merged = { ...fake.stream(main).events[2], from: 2 };
     (merged.payload as { data: object }) = { ...(merged.payload as object), data: { itemId: 't1', at: 0, delta: 'abcdef' } } as never;
     fake.stream(main).events.splice(1, 2, merged as never, merged as never);

@@ -79,6 +79,8 @@ export class FakeGateway {
   readonly ledger = new Map<string, { answer: Answer; count: number }>();
   hasStreams = true;
   isDown = false;
+  /** Closes every new connection with this code, before the challenge. */
+  closesAtOnce: number | undefined;
   capabilities: string[] = [];
   methods = ['ping', 'health', 'chat.send', 'chat.history', 'agent.wait', 'streams.subscribe'];
   tickIntervalMs = 5_000;
@@ -95,6 +97,10 @@ export class FakeGateway {
     const [client, server] = memoryTransportPair();
     const connection = new FakeConnection(server, (frame, from) => this.#receive(frame, from));
     this.connections.push(connection);
+    if (this.closesAtOnce !== undefined) {
+      connection.drop(this.closesAtOnce, 'no');
+      return client;
+    }
     connection.send({ type: 'event', event: 'connect.challenge', payload: { nonce: 'n-1', ts: this.clock.now() } });
     return client;
   };

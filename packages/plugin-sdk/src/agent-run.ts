@@ -1,13 +1,18 @@
-import { type Clock, GatewayError, type Message, type MethodName, type Params, type Result, type RunPart } from '@openclaw/protocol/wire';
+import type { Clock, Message, MethodName, Params, Result, RunPart } from '@openclaw/protocol/wire';
 import { type Agent, type ApprovalRequest, type Call, DeniedError, type RunContext } from './agent.ts';
 import { EmitWindow } from './emit-window.ts';
-import { type Journal, messageText, readJournal, splitMessages, unrepeatableCalls } from './journal.ts';
+import { type Journal, readJournal, splitMessages, unrepeatableCalls } from './journal.ts';
+import { mediaReader, wholeText } from './media-reader.ts';
 import { type AgentPart, toolResult, toolStart } from './part.ts';
 import { PartWriter } from './part-writer.ts';
 import { SteeringQueue } from './steering-queue.ts';
 
 /** Calls a method of the gateway; rejects with a `GatewayError`. */
-export type Request = <M extends MethodName>(method: M, params: Params<M>, options?: { signal?: AbortSignal }) => Promise<Result<M>>;
+export type Request = <M extends MethodName>(
+  method: M,
+  params: Params<M>,
+  options?: { signal?: AbortSignal },
+) => Promise<Result<M>>;
 
 /** What an {@link AgentRun} needs of its surroundings. */
 export interface AgentRunOptions {
@@ -42,6 +47,7 @@ export class AgentRun {
   #questionCount = 0;
   #abort = new AbortController();
   #isTerminal = false;
+  #hasGivenUp = false;
 
   constructor(options: AgentRunOptions) {
     const { started, clock, defer, request } = options;
@@ -102,7 +108,9 @@ export class AgentRun {
         for (const part of [...journal.steps.flat(), ...journal.open]) {
           if (part.type === 'approval' && part.decision) this.#answers.set(part.approvalId, part.decision);
         }
-        this.#questionCount = journal.steps.flat().filter((part) => part.type === 'approval' && !part.toolCallId).length;
+        this.#questionCount = journal.steps
+          .flat()
+          .filter((part) => part.type === 'approval' && !part.toolCallId).length;
         parts = agent.run(await this.#context(journal))[Symbol.asyncIterator]();
         while (!this.#isTerminal) {
           await this.window.room();
@@ -147,9 +155,12 @@ export class AgentRun {
   /** The gateway refuses what the agent emitted: the run ends as failed, in place of it; if that is refused too, silently. */
   #giveUp(error: unknown): void {
     if (this.#abort.signal.aborted) return;
-    const wasTerminal = this.#isTerminal;
+    if (this.#hasGivenUp) {
+      this.stop('the gateway refused the end of the run');
+      return;
+    }
+    this.#hasGivenUp = true;
     this.#isTerminal = true;
-    if (wasTerminal) return this.stop('the gateway refused the end of the run');
     const { message } = error instanceof Error ? error : new Error(String(error));
     const data = { ...failure(error), error: `The gateway refused what the agent emitted: ${message}`.slice(0, 4096) };
     this.window.replaceAll([{ stream: 'lifecycle', data }]);
@@ -160,6 +171,7 @@ export class AgentRun {
   async #context(journal: Journal): Promise<RunContext> {
     const { started } = this.#options;
     const { conversation: messages, asked } = splitMessages(started.messages, this.runId);
+    const readMedia = mediaReader((params) => this.#request('media.read', params));
     let oldest: { id: string } | undefined = started.messages[0];
     let hasMore = started.hasMore;
     const olderMessages = async (): Promise<Message[]> => {
@@ -172,7 +184,7 @@ export class AgentRun {
     return {
       runId: this.runId,
       session: started.session,
-      text: await this.#wholeText(asked),
+      text: await wholeText(asked, readMedia),
       attachments: asked?.content.flatMap((block) => (block.type === 'media' ? [block.media] : [])) ?? [],
       messages,
       olderMessages,
@@ -184,41 +196,12 @@ export class AgentRun {
       takeSteering: () => this.#steering.takeAll(),
       approve: (request) => this.#approve(request),
       call: (call, execute) => this.#call(journal, call, execute),
-      readMedia: ({ id }) => this.#readMedia(id),
+      readMedia,
     };
   }
 
   #request<M extends MethodName>(method: M, params: Params<M>): Promise<Result<M>> {
     return this.#options.request(method, params, { signal: this.#abort.signal });
-  }
-
-  async #wholeText(message: Message | undefined): Promise<string> {
-    const blocks = message?.content ?? [];
-    if (!blocks.some((block) => block.type === 'text' && block.cut && block.media)) return messageText(message);
-    const texts = blocks.map(async (block) => {
-      if (block.type !== 'text') return [];
-      return [block.cut && block.media ? new TextDecoder().decode(await this.#readMedia(block.media.id)) : block.text];
-    });
-    return (await Promise.all(texts)).flat().join('\n');
-  }
-
-  async #readMedia(id: string): Promise<Uint8Array> {
-    const pages: Uint8Array[] = [];
-    let at = 0;
-    for (;;) {
-      const page = await this.#request('media.read', { id, at });
-      const bytes = Uint8Array.from(atob(page.bytes), (character) => character.charCodeAt(0));
-      pages.push(bytes);
-      at += bytes.length;
-      if (page.isLast || bytes.length === 0) break;
-    }
-    const whole = new Uint8Array(at);
-    let offset = 0;
-    for (const page of pages) {
-      whole.set(page, offset);
-      offset += page.length;
-    }
-    return whole;
   }
 
   #approve({ title, description, toolCallId, args }: ApprovalRequest): Promise<'allow' | 'deny'> {
@@ -253,7 +236,7 @@ export class AgentRun {
     if (earlier?.type === 'tool' && earlier.isFinished) {
       yield toolStart(named);
       if (!earlier.isError) return earlier.result as T;
-      throw new GatewayError('INTERNAL', typeof earlier.result === 'string' ? earlier.result : `The tool ${call.name} failed.`);
+      throw new Error(typeof earlier.result === 'string' ? earlier.result : `The tool ${call.name} failed.`);
     }
     if (approval) {
       const { args } = call;
@@ -279,5 +262,10 @@ function messageOf(error: unknown): string {
 function failure(error: unknown): TerminalData {
   const kind = (error as { errorKind?: TerminalData['errorKind'] } | null)?.errorKind;
   const errorKind = errorKinds.has(kind) ? kind : undefined;
-  return { phase: 'error', reason: 'failed', error: messageOf(error).slice(0, 4096), ...(errorKind ? { errorKind } : {}) };
+  return {
+    phase: 'error',
+    reason: 'failed',
+    error: messageOf(error).slice(0, 4096),
+    ...(errorKind ? { errorKind } : {}),
+  };
 }

@@ -216,7 +216,13 @@ export class EmitWindow {
   }
 }
 
-const retryableCodes: ReadonlySet<string> = new Set(['UNAVAILABLE', 'QUEUE_FULL', 'UNKNOWN_OUTCOME', 'DEADLINE', 'CLOSED']);
+const retryableCodes: ReadonlySet<string> = new Set([
+  'UNAVAILABLE',
+  'QUEUE_FULL',
+  'UNKNOWN_OUTCOME',
+  'DEADLINE',
+  'CLOSED',
+]);
 
 function isRetryable(error: unknown): error is { retryAfterMs: number | undefined } {
   return isGatewayError(error) && (error.retryable || retryableCodes.has(error.code));
@@ -225,7 +231,8 @@ function isRetryable(error: unknown): error is { retryAfterMs: number | undefine
 /** One delta for two adjacent ones of the same part, else undefined. */
 function joinDeltas(earlier: RunPart, later: RunPart): RunPart | undefined {
   if (earlier.stream !== 'assistant' && earlier.stream !== 'thinking') return undefined;
-  if (later.stream !== earlier.stream || later.data.itemId !== earlier.data.itemId || later.data.replace) return undefined;
+  if (later.stream !== earlier.stream || later.data.itemId !== earlier.data.itemId || later.data.replace)
+    return undefined;
   if (later.data.at !== earlier.data.at + earlier.data.delta.length) return undefined;
   return { stream: earlier.stream, data: { ...earlier.data, delta: earlier.data.delta + later.data.delta } };
 }

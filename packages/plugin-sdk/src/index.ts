@@ -4,28 +4,28 @@ export {
   type AgentModel,
   type ApprovalRequest,
   type Call,
-  defineAgent,
   DeniedError,
+  defineAgent,
   type MediaReference,
   type RunContext,
   type Steer,
 } from './agent.ts';
+export { type Journal, type JournalPart, messageText } from './journal.ts';
 export {
   type AgentPart,
-  end,
   type ErrorKind,
+  end,
   fail,
   notice,
   step,
-  text,
   type TextOptions,
-  thinking,
   type ToolCall,
+  text,
+  thinking,
   toolResult,
   toolStart,
   toolUpdate,
   type Usage,
   usage,
 } from './part.ts';
-export { serve, type ServeOptions, servePort, type ServeTarget, type Serving } from './serve.ts';
-export { type Journal, type JournalPart, messageText } from './journal.ts';
+export { type ServeOptions, type ServeTarget, type Serving, serve, servePort } from './serve.ts';

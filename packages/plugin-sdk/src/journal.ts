@@ -13,7 +13,14 @@ export type JournalPart =
       result?: unknown;
       isError?: boolean;
     }
-  | { type: 'approval'; approvalId: string; title: string; toolCallId?: string; args?: unknown; decision?: 'allow' | 'deny' }
+  | {
+      type: 'approval';
+      approvalId: string;
+      title: string;
+      toolCallId?: string;
+      args?: unknown;
+      decision?: 'allow' | 'deny';
+    }
   | { type: 'notice'; text: string }
   | { type: 'steered'; text: string };
 

@@ -40,16 +40,31 @@ export interface TextOptions {
 }
 
 /** Text of the answer; a plain string does the same. */
-export const text = (words: string, options: TextOptions = {}): AgentPart => ({ type: 'text', text: words, ...options });
+export const text = (words: string, options: TextOptions = {}): AgentPart => ({
+  type: 'text',
+  text: words,
+  ...options,
+});
 
 /** Text of the thinking. */
-export const thinking = (words: string, options: TextOptions = {}): AgentPart => ({ type: 'thinking', text: words, ...options });
+export const thinking = (words: string, options: TextOptions = {}): AgentPart => ({
+  type: 'thinking',
+  text: words,
+  ...options,
+});
 
 /** A tool begins to work. Ask for approval before, never after: an unfinished tool that is not `safe` ends a continued run. */
-export const toolStart = (call: ToolCall): Shape<'tool', { phase: 'start' }> => ({ type: 'tool', phase: 'start', ...call });
+export const toolStart = (call: ToolCall): Shape<'tool', { phase: 'start' }> => ({
+  type: 'tool',
+  phase: 'start',
+  ...call,
+});
 
 /** What a working tool knows so far. */
-export const toolUpdate = ({ toolCallId, name }: Pick<ToolCall, 'toolCallId' | 'name'>, partialResult: unknown): AgentPart => ({
+export const toolUpdate = (
+  { toolCallId, name }: Pick<ToolCall, 'toolCallId' | 'name'>,
+  partialResult: unknown,
+): AgentPart => ({
   type: 'tool',
   phase: 'update',
   toolCallId,
@@ -77,7 +92,10 @@ export const step = (): AgentPart => ({ type: 'step' });
 export const end = (options: { stopReason?: string; usage?: Usage } = {}): AgentPart => ({ type: 'end', ...options });
 
 /** Ends the run as failed, with words for the person; throwing does the same with the message of the error. */
-export const fail = (error: string, options: { errorKind?: ErrorKind; reason?: 'failed' | 'interrupted' } = {}): AgentPart => ({
+export const fail = (
+  error: string,
+  options: { errorKind?: ErrorKind; reason?: 'failed' | 'interrupted' } = {},
+): AgentPart => ({
   type: 'fail',
   error,
   ...options,

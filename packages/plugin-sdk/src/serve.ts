@@ -1,4 +1,4 @@
-import { connect, type ConnectOptions, type Dialer } from '@openclaw/client';
+import { type ConnectOptions, connect, type Dialer } from '@openclaw/client';
 import {
   type AgentWorkState,
   agentStream,
@@ -67,7 +67,12 @@ export function serve(agent: Agent, target: ServeTarget, options: ServeOptions =
     ...connection,
     ...(isTransport ? { dialer: once(target) } : target),
     role: 'agent',
-    client: { id: 'openclaw-agent', mode: 'backend', ...(agent.name ? { displayName: agent.name } : {}), ...connection.client },
+    client: {
+      id: 'openclaw-agent',
+      mode: 'backend',
+      ...(agent.name ? { displayName: agent.name } : {}),
+      ...connection.client,
+    },
     clock,
     ...(random ? { random } : {}),
     async prepare(_hello, request) {
@@ -120,7 +125,8 @@ export function serve(agent: Agent, target: ServeTarget, options: ServeOptions =
         else if (item.state) {
           work.reset((item.state as AgentWorkState).runs);
           settleReady();
-        } else throw new GatewayError('FORBIDDEN', `The agent's stream ended: ${item.reason}. Check the agent's token.`);
+        } else
+          throw new GatewayError('FORBIDDEN', `The agent's stream ended: ${item.reason}. Check the agent's token.`);
       }
     } catch (error) {
       if (!signal.aborted) finish(asGatewayError(error));
@@ -140,7 +146,8 @@ export function serve(agent: Agent, target: ServeTarget, options: ServeOptions =
       if (reading) work.detach();
       reading?.abort();
       reading = undefined;
-      if (isTransport && state !== 'dialing') finish(error ?? new GatewayError('CLOSED', `The transport ended: ${reason}`));
+      if (isTransport && state !== 'dialing')
+        finish(error ?? new GatewayError('CLOSED', `The transport ended: ${reason}`));
     }
   });
 

@@ -1,7 +1,17 @@
 import type { RunPart } from '@openclaw/protocol';
 import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
-import { DeniedError, defineAgent, end, fail, notice, type RunContext, step, thinking, toolStart } from '../src/index.ts';
+import {
+  DeniedError,
+  defineAgent,
+  end,
+  fail,
+  notice,
+  type RunContext,
+  step,
+  thinking,
+  toolStart,
+} from '../src/index.ts';
 import { rehearse } from '../src/testing.ts';
 
 const kinds = (parts: readonly RunPart[]) => parts.map(({ stream }) => stream);
@@ -53,12 +63,24 @@ describe('the end of a run', () => {
   });
 
   test('fail() fails with its words', async () => {
-    const run = rehearse(defineAgent({ run: async function* () { yield fail('no key'); } }));
+    const run = rehearse(
+      defineAgent({
+        run: async function* () {
+          yield fail('no key');
+        },
+      }),
+    );
     expect(await run.ended).toEqual({ phase: 'error', reason: 'failed', error: 'no key' });
   });
 
   test('an agent that throws before its first part fails the run', async () => {
-    const run = rehearse(defineAgent({ run() { throw new Error('broken'); } }));
+    const run = rehearse(
+      defineAgent({
+        run() {
+          throw new Error('broken');
+        },
+      }),
+    );
     expect(await run.ended).toMatchObject({ phase: 'error', error: 'broken' });
   });
 });
@@ -85,7 +107,14 @@ describe('abort', () => {
   });
 
   test('ends a run whose agent ignores it', async () => {
-    const run = rehearse(defineAgent({ run: async function* () { yield 'a'; await new Promise(() => {}); } }));
+    const run = rehearse(
+      defineAgent({
+        run: async function* () {
+          yield 'a';
+          await new Promise(() => {});
+        },
+      }),
+    );
     await settle();
     run.abort();
     expect(await run.ended).toBeUndefined();
@@ -119,7 +148,14 @@ describe('steering', () => {
   });
 
   test('a message that nobody takes is not said to be taken', async () => {
-    const run = rehearse(defineAgent({ run: async function* () { await settle(); yield 'a'; } }));
+    const run = rehearse(
+      defineAgent({
+        run: async function* () {
+          await settle();
+          yield 'a';
+        },
+      }),
+    );
     run.steer({ inputId: 'i1', text: 'left' });
     await run.ended;
     expect(steered(run.parts)).toEqual([]);
@@ -138,7 +174,10 @@ describe('approvals', () => {
     const run = rehearse(asks);
     await settle();
     expect(run.parts).toEqual([
-      { stream: 'approval', data: { phase: 'requested', approvalId: 'run-1:mail', title: 'Send it?', toolCallId: 'mail' } },
+      {
+        stream: 'approval',
+        data: { phase: 'requested', approvalId: 'run-1:mail', title: 'Send it?', toolCallId: 'mail' },
+      },
     ]);
     run.decide('run-1:mail', 'deny');
     await run.ended;
@@ -149,7 +188,10 @@ describe('approvals', () => {
     const first = rehearse(asks);
     await settle();
     first.abort();
-    const again = rehearse(asks, { journal: first.parts, approvals: [{ approvalId: 'run-1:mail', decision: 'allow' }] });
+    const again = rehearse(asks, {
+      journal: first.parts,
+      approvals: [{ approvalId: 'run-1:mail', decision: 'allow' }],
+    });
     await again.ended;
     expect(kinds(again.parts)).toEqual(['assistant', 'lifecycle']);
     expect(again.text).toBe('It was: allow');
@@ -157,7 +199,16 @@ describe('approvals', () => {
 
   test('end with the run', async () => {
     let end: unknown;
-    const run = rehearse(defineAgent({ run: async function* ({ approve }) { await approve({ title: 'x' }).catch((error) => { end = error; }); yield 'a'; } }));
+    const run = rehearse(
+      defineAgent({
+        run: async function* ({ approve }) {
+          await approve({ title: 'x' }).catch((error) => {
+            end = error;
+          });
+          yield 'a';
+        },
+      }),
+    );
     await settle();
     run.abort();
     await run.ended;
@@ -185,7 +236,10 @@ describe('tool calls', () => {
     const run = rehearse(mailer([]));
     await run.ended;
     expect(run.parts.filter(({ stream }) => stream === 'tool')).toEqual([
-      { stream: 'tool', data: { phase: 'start', toolCallId: 'tool-1', name: 'mail', safe: false, args: { to: 'ann' } } },
+      {
+        stream: 'tool',
+        data: { phase: 'start', toolCallId: 'tool-1', name: 'mail', safe: false, args: { to: 'ann' } },
+      },
       { stream: 'tool', data: { phase: 'result', toolCallId: 'tool-1', name: 'mail', result: 'id-7' } },
     ]);
   });
@@ -196,7 +250,8 @@ describe('tool calls', () => {
     await first.ended;
     for (let cut = 1; cut < first.parts.length; cut++) {
       const journal = first.parts.slice(0, cut);
-      if (journal.at(-1)?.stream === 'tool' && (journal.at(-1)?.data as { phase: string }).phase === 'start') continue;
+      const last = journal.at(-1);
+      if (last?.stream === 'tool' && last.data.phase === 'start') continue;
       executed.length = 0;
       const again = rehearse(mailer(executed), { journal });
       expect(await again.ended).toEqual({ phase: 'end' });
@@ -207,19 +262,29 @@ describe('tool calls', () => {
 
   test('that were at work and are not safe end the run as interrupted, without asking the agent', async () => {
     const executed: string[] = [];
-    const journal: RunPart[] = [{ stream: 'tool', data: { phase: 'start', toolCallId: 'tool-1', name: 'mail', safe: false } }];
+    const journal: RunPart[] = [
+      { stream: 'tool', data: { phase: 'start', toolCallId: 'tool-1', name: 'mail', safe: false } },
+    ];
     const run = rehearse(mailer(executed), { journal });
-    expect(await run.ended).toMatchObject({ phase: 'error', reason: 'interrupted', error: expect.stringContaining('mail') });
+    expect(await run.ended).toMatchObject({
+      phase: 'error',
+      reason: 'interrupted',
+      error: expect.stringContaining('mail'),
+    });
     expect(executed).toEqual([]);
   });
 
   test('that were at work and are safe are done again under the same name', async () => {
     const executed: string[] = [];
-    const journal: RunPart[] = [{ stream: 'tool', data: { phase: 'start', toolCallId: 'tool-1', name: 'mail', safe: true } }];
+    const journal: RunPart[] = [
+      { stream: 'tool', data: { phase: 'start', toolCallId: 'tool-1', name: 'mail', safe: true } },
+    ];
     const run = rehearse(mailer(executed, true), { journal });
     expect(await run.ended).toEqual({ phase: 'end' });
     expect(executed).toEqual(['mail']);
-    expect(run.parts.filter(({ stream }) => stream === 'tool').map(({ data }) => (data as { phase: string }).phase)).toEqual(['result']);
+    expect(
+      run.parts.filter(({ stream }) => stream === 'tool').map(({ data }) => (data as { phase: string }).phase),
+    ).toEqual(['result']);
   });
 
   test('that a person denies do not begin', async () => {
@@ -270,9 +335,16 @@ describe('a continued run', () => {
   });
 
   test('gives an agent that is not resumable no journal', async () => {
-    const run = rehearse(defineAgent({ run: async function* ({ journal }) { yield `${journal.open.length}`; } }), {
-      journal: [{ stream: 'assistant', data: { itemId: 'text-9', at: 0, delta: 'x' } }],
-    });
+    const run = rehearse(
+      defineAgent({
+        run: async function* ({ journal }) {
+          yield `${journal.open.length}`;
+        },
+      }),
+      {
+        journal: [{ stream: 'assistant', data: { itemId: 'text-9', at: 0, delta: 'x' } }],
+      },
+    );
     await run.ended;
     expect(run.parts[0]).toEqual({ stream: 'assistant', data: { itemId: 'text-1', at: 0, delta: '0' } });
   });
@@ -295,6 +367,12 @@ test('files are read in pages and put together', async () => {
 });
 
 test('a part that is none fails the run instead of the process', async () => {
-  const run = rehearse(defineAgent({ run: async function* () { yield toolStart({ toolCallId: 't', name: 'x', args: 1n }); } }));
+  const run = rehearse(
+    defineAgent({
+      run: async function* () {
+        yield toolStart({ toolCallId: 't', name: 'x', args: 1n });
+      },
+    }),
+  );
   expect(await run.ended).toMatchObject({ phase: 'error', reason: 'failed' });
 });

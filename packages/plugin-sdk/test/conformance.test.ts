@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads';
-import { portTransport, type PortLike, systemClock } from '@openclaw/protocol';
+import { type PortLike, portTransport, systemClock } from '@openclaw/protocol';
 import { VirtualClock } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
-import { serve, type Serving } from '../src/index.ts';
-import { conformanceAgent, conformanceCases, type ConformanceHarness, conformancePrompts } from '../src/testing.ts';
+import { type Serving, serve } from '../src/index.ts';
+import { type ConformanceHarness, conformanceAgent, conformanceCases, conformancePrompts } from '../src/testing.ts';
 import { FakeGateway } from './fake-gateway.ts';
 
 function inMemory() {
@@ -56,7 +56,11 @@ describe('an agent in a worker thread', () => {
       async startAgent() {
         const url = new URL('./agent-worker.fixture.ts', import.meta.url);
         const { port1, port2 } = new MessageChannel();
-        const started = new Worker(url, { execArgv: ['--conditions=@openclaw/source'], workerData: port2, transferList: [port2 as never] });
+        const started = new Worker(url, {
+          execArgv: ['--conditions=@openclaw/source'],
+          workerData: port2,
+          transferList: [port2 as never],
+        });
         worker = started;
         await new Promise((resolve, reject) => {
           started.once('error', reject);

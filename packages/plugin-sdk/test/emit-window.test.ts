@@ -21,7 +21,13 @@ function windowUnderTest({ n = 0 } = {}) {
     defer: (task) => setImmediate(task),
     send: (number, parts, signal) =>
       new Promise((resolve, fail) => {
-        sent.push({ n: number, parts, signal, fail, ok: (acked = number, expected) => resolve({ n: acked, expected }) });
+        sent.push({
+          n: number,
+          parts,
+          signal,
+          fail,
+          ok: (acked = number, expected) => resolve({ n: acked, expected }),
+        });
       }),
     ended: () => ends.push('ended'),
     refused: () => ends.push('refused'),

@@ -5,13 +5,13 @@ import {
   decodeFrame,
   emptyState,
   GatewayError,
-  memoryTransportPair,
   type Message,
+  memoryTransportPair,
   methods,
   type RequestFrame,
-  reduce,
   type Result,
   type RunPart,
+  reduce,
   type Transport,
 } from '@openclaw/protocol';
 import type { ConformanceOperator } from '../src/testing.ts';
@@ -95,12 +95,23 @@ export class FakeGateway implements ConformanceOperator {
   }
 
   tick(): void {
-    for (const peer of this.#peers) this.#send(peer, { type: 'event', event: 'tick', payload: { ts: this.clock.now() } });
+    for (const peer of this.#peers)
+      this.#send(peer, { type: 'event', event: 'tick', payload: { ts: this.clock.now() } });
   }
 
   async send(text: string): Promise<string> {
     const runId = `run-${++this.#count}`;
-    const run: FakeRun = { runId, attempt: 1, instance: undefined, n: 0, parts: [], isOver: false, steers: [], approvals: [], ended: [] };
+    const run: FakeRun = {
+      runId,
+      attempt: 1,
+      instance: undefined,
+      n: 0,
+      parts: [],
+      isOver: false,
+      steers: [],
+      approvals: [],
+      ended: [],
+    };
     this.#runs.set(runId, run);
     this.#files.set(runId, new TextEncoder().encode(text));
     this.#request(run, 1);
@@ -135,7 +146,9 @@ export class FakeGateway implements ConformanceOperator {
   }
 
   async decide(approvalId: string, decision: 'allow' | 'deny'): Promise<void> {
-    const run = [...this.#runs.values()].find(({ parts }) => parts.some((part) => part.stream === 'approval' && part.data.approvalId === approvalId));
+    const run = [...this.#runs.values()].find(({ parts }) =>
+      parts.some((part) => part.stream === 'approval' && part.data.approvalId === approvalId),
+    );
     if (!run) throw new GatewayError('APPROVAL_NOT_FOUND', `no approval ${approvalId}`);
     run.approvals.push({ approvalId, decision });
     run.parts.push({ stream: 'approval', data: { phase: 'resolved', approvalId, title: 'answered', decision } });
@@ -151,7 +164,14 @@ export class FakeGateway implements ConformanceOperator {
   #request(run: FakeRun, attempt: number): void {
     run.attempt = attempt;
     const { runId } = run;
-    this.#append('run.requested', { runId, sessionKey: 'agent:main:main', sessionId: 's', agentId, attempt, requestedAt: this.clock.now() });
+    this.#append('run.requested', {
+      runId,
+      sessionKey: 'agent:main:main',
+      sessionId: 's',
+      agentId,
+      attempt,
+      requestedAt: this.clock.now(),
+    });
   }
 
   #end(run: FakeRun, terminal: RunPart): void {
@@ -195,7 +215,11 @@ export class FakeGateway implements ConformanceOperator {
 
   #subscribed(peer: Peer): void {
     const at = { stream, epoch: 'e1', offset: this.#offset };
-    this.#send(peer, { type: 'event', event: 'stream.reset', payload: { ...at, reason: 'no_position', state: this.#state } });
+    this.#send(peer, {
+      type: 'event',
+      event: 'stream.reset',
+      payload: { ...at, reason: 'no_position', state: this.#state },
+    });
     this.#send(peer, { type: 'event', event: 'stream.live', payload: at });
     peer.isReading = true;
   }
@@ -238,10 +262,14 @@ export class FakeGateway implements ConformanceOperator {
 
   #attach(peer: Peer, { instance, resumable }: { instance: string; resumable: boolean }): Result<'agent.attach'> {
     if (this.#holder !== undefined && this.#holder !== instance) {
-      throw new GatewayError('UNAVAILABLE', 'another instance holds the agent', { retryable: true, retryAfterMs: 1_000 });
+      throw new GatewayError('UNAVAILABLE', 'another instance holds the agent', {
+        retryable: true,
+        retryAfterMs: 1_000,
+      });
     }
     this.#holder = instance;
-    for (const other of this.#peers) if (other !== peer && other.instance === instance) other.transport.close(CloseCode.replaced, 'replaced');
+    for (const other of this.#peers)
+      if (other !== peer && other.instance === instance) other.transport.close(CloseCode.replaced, 'replaced');
     peer.instance = instance;
     for (const run of this.#runs.values()) {
       if (resumable || run.isOver || run.instance !== undefined || run.attempt === 1) continue;
@@ -253,7 +281,8 @@ export class FakeGateway implements ConformanceOperator {
 
   #start(peer: Peer, { runId }: { runId: string }): Result<'run.start'> {
     const run = this.#run(runId);
-    if (run.isOver || (run.instance !== undefined && run.instance !== peer.instance)) throw new GatewayError('RUN_ENDED', runId);
+    if (run.isOver || (run.instance !== undefined && run.instance !== peer.instance))
+      throw new GatewayError('RUN_ENDED', runId);
     if (run.instance === undefined) {
       run.instance = peer.instance;
       this.#append('run.started', { runId, instance: peer.instance, attempt: run.attempt, local: false });
@@ -268,7 +297,9 @@ export class FakeGateway implements ConformanceOperator {
       messages: [asked],
       hasMore: false,
       journal: run.parts,
-      steers: run.steers.filter(({ isTaken }) => !isTaken).map(({ inputId, text: words }) => ({ inputId, text: words })),
+      steers: run.steers
+        .filter(({ isTaken }) => !isTaken)
+        .map(({ inputId, text: words }) => ({ inputId, text: words })),
       approvals: run.approvals,
     };
   }
@@ -282,7 +313,8 @@ export class FakeGateway implements ConformanceOperator {
     for (const part of parts) {
       if (part.stream === 'lifecycle') this.#end(run, part);
       else run.parts.push(part);
-      const taken = part.stream === 'item' ? run.steers.find(({ inputId }) => inputId === part.data.inputId) : undefined;
+      const taken =
+        part.stream === 'item' ? run.steers.find(({ inputId }) => inputId === part.data.inputId) : undefined;
       if (taken) taken.isTaken = true;
     }
     for (const wake of this.#watchers.splice(0)) wake();

@@ -1,6 +1,6 @@
 import type { RunPart } from '@openclaw/protocol';
-import { describe, expect, test } from 'vitest';
 import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import { readJournal, unrepeatableCalls } from '../src/journal.ts';
 import { type AgentPart, notice, step, text, thinking, toolResult, toolStart, usage } from '../src/part.ts';
 import { PartWriter } from '../src/part-writer.ts';
@@ -40,7 +40,16 @@ describe('a first attempt', () => {
   });
 
   test('text after a tool or a notice begins a new part; usage does not end one', () => {
-    const parts = write(new PartWriter(), 'a', usage({ inputTokens: 1 }), 'b', notice('short'), 'c', toolStart(call), 'd');
+    const parts = write(
+      new PartWriter(),
+      'a',
+      usage({ inputTokens: 1 }),
+      'b',
+      notice('short'),
+      'c',
+      toolStart(call),
+      'd',
+    );
     expect(texts(parts)).toEqual({ 'text-1': 'ab', 'text-2': 'c', 'text-3': 'd' });
   });
 
@@ -66,7 +75,8 @@ describe('a first attempt', () => {
 
   test('a huge tool result is cut with a mark', () => {
     const [, result] = write(new PartWriter(), toolStart(call), toolResult(call, { rows: 'x'.repeat(500_000) }));
-    const said = (result?.data as { result: string }).result;
+    const said = result?.stream === 'tool' ? String(result.data.result) : '';
+    expect(said.length).toBeGreaterThan(40_000);
     expect(said.length).toBeLessThan(60_000);
     expect(said).toMatch(/… \(\d+ more characters were cut\)$/);
   });
@@ -121,7 +131,9 @@ describe('a continued attempt', () => {
 
   test('ends a tool that was not taken up again with an error', () => {
     const writer = new PartWriter(readJournal(first(toolStart(call))));
-    expect(writer.settle()).toMatchObject([{ stream: 'tool', data: { phase: 'result', toolCallId: 'tool-1', isError: true } }]);
+    expect(writer.settle()).toMatchObject([
+      { stream: 'tool', data: { phase: 'result', toolCallId: 'tool-1', isError: true } },
+    ]);
   });
 
   test('does not say a notice twice', () => {
@@ -136,7 +148,7 @@ describe('a continued attempt', () => {
       { weight: 2, arbitrary: word.map((words) => thinking(words)) },
       { weight: 1, arbitrary: fc.constant(notice('n')) },
     );
-    fc.assert(
+    void fc.assert(
       fc.property(fc.array(part), fc.array(part), fc.array(part), (kept, open, again) => {
         const prefix = kept.length > 0 ? [...kept, step()] : [];
         const said = first(...prefix, ...open);
@@ -150,8 +162,14 @@ describe('a continued attempt', () => {
 });
 
 describe('unfinished tools', () => {
-  const start = (safe: boolean): RunPart => ({ stream: 'tool', data: { phase: 'start', toolCallId: 'x', name: 'mail', safe } });
-  const asked: RunPart = { stream: 'approval', data: { phase: 'requested', approvalId: 'r:x', title: 'mail?', toolCallId: 'x' } };
+  const start = (safe: boolean): RunPart => ({
+    stream: 'tool',
+    data: { phase: 'start', toolCallId: 'x', name: 'mail', safe },
+  });
+  const asked: RunPart = {
+    stream: 'approval',
+    data: { phase: 'requested', approvalId: 'r:x', title: 'mail?', toolCallId: 'x' },
+  };
 
   test('that are not safe can not be repeated', () => {
     expect(unrepeatableCalls(readJournal([start(false)])).map(({ name }) => name)).toEqual(['mail']);
@@ -160,7 +178,10 @@ describe('unfinished tools', () => {
 
   test('that waited for a person were not at work', () => {
     expect(unrepeatableCalls(readJournal([start(false), asked]))).toEqual([]);
-    const allowed: RunPart = { stream: 'approval', data: { ...asked.data, phase: 'resolved', decision: 'allow' } as never };
+    const allowed: RunPart = {
+      stream: 'approval',
+      data: { ...asked.data, phase: 'resolved', decision: 'allow' } as never,
+    };
     expect(unrepeatableCalls(readJournal([start(false), asked, allowed]))).toHaveLength(1);
   });
 });

@@ -1,7 +1,7 @@
 import { GatewayError, type RequestFrame } from '@openclaw/protocol';
 import { seededRandom, settle, VirtualClock } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
-import { type Agent, defineAgent, serve, type Serving } from '../src/index.ts';
+import { type Agent, defineAgent, type Serving, serve, toolStart } from '../src/index.ts';
 import { conformanceAgent, spoken } from '../src/testing.ts';
 import { FakeGateway } from './fake-gateway.ts';
 
@@ -9,7 +9,11 @@ function setup(agent?: (clock: VirtualClock) => Agent) {
   const clock = new VirtualClock();
   const gateway = new FakeGateway(clock);
   const start = (options: { instance?: string } = {}): Serving =>
-    serve(agent?.(clock) ?? conformanceAgent({ clock }), { dialer: gateway.dial }, { clock, random: () => 0.5, ...options });
+    serve(
+      agent?.(clock) ?? conformanceAgent({ clock }),
+      { dialer: gateway.dial },
+      { clock, random: () => 0.5, ...options },
+    );
   const methodsAsked = () => gateway.requests.map(({ method }) => method);
   const emitted = (runId: string) =>
     gateway.requests.flatMap((frame) => {
@@ -42,7 +46,9 @@ describe('attaching', () => {
     await clock.advance(100);
     gateway.crash();
     await clock.advance(5_000);
-    const params = gateway.requests.filter(({ method }) => method === 'agent.attach').map((frame) => frame.params as { instance: string });
+    const params = gateway.requests
+      .filter(({ method }) => method === 'agent.attach')
+      .map((frame) => frame.params as { instance: string });
     expect(params).toHaveLength(2);
     expect(params[0]).toMatchObject({ resumable: true, name: 'Conformance agent' });
     expect(params[0]?.instance).toBe(params[1]?.instance);
@@ -66,7 +72,8 @@ describe('attaching', () => {
   test('that is refused for good ends the serving with the reason', async () => {
     const { clock, gateway, start } = setup();
     gateway.onRequest = ({ method }) => {
-      if (method === 'connect') throw new GatewayError('FORBIDDEN', 'The token is not known; make one with tokens.create.');
+      if (method === 'connect')
+        throw new GatewayError('FORBIDDEN', 'The token is not known; make one with tokens.create.');
     };
     const serving = start();
     await clock.advance(1_000);
@@ -140,7 +147,12 @@ describe('a connection that breaks', () => {
       isStormy = false;
       await clock.advance(120_000);
       const said = await Promise.all(runIds.map(async (runId) => spoken(await gateway.ended(runId), 'assistant')));
-      expect([seed, ...said]).toEqual([seed, longText, 'step 1: 1; step 2: 4; step 3: 9; step 4: 16; step 5: 25; ', longText]);
+      expect([seed, ...said]).toEqual([
+        seed,
+        longText,
+        'step 1: 1; step 2: 4; step 3: 9; step 4: 16; step 5: 25; ',
+        longText,
+      ]);
       await serving.close();
     }
   }, 60_000);
@@ -178,6 +190,26 @@ describe('a run', () => {
     await gateway.abort(runId);
     await clock.advance(100);
     expect(stopped).toBeInstanceOf(Error);
+    expect(serving.runCount).toBe(0);
+    await serving.close();
+  });
+
+  test('whose part the gateway refuses ends as failed with its words, even when it had ended by itself', async () => {
+    const { clock, gateway, start } = setup(() =>
+      defineAgent({
+        async *run() {
+          yield 'before';
+          yield toolStart({ toolCallId: '', name: 'nameless' });
+        },
+      }),
+    );
+    const serving = start();
+    await clock.advance(100);
+    const runId = await gateway.send('x');
+    await clock.advance(1_000);
+    const parts = await gateway.ended(runId);
+    expect(parts).toHaveLength(1);
+    expect(parts[0]).toMatchObject({ data: { phase: 'error', error: expect.stringContaining('toolCallId') } });
     expect(serving.runCount).toBe(0);
     await serving.close();
   });

@@ -45,18 +45,20 @@ export function closeAction(code: number): CloseAction {
   return 'resume';
 }
 
-const toV4: ReadonlyMap<number, number> = new Map([
-  [CloseCode.slowConsumer, 1008],
-  [CloseCode.draining, 1012],
-  [CloseCode.heartbeatLost, 1001],
-  [CloseCode.tooLarge, 1009],
-  [CloseCode.protocolVersion, 1002],
-]);
-
 /** The code that a connection without `streams` gets in place of `code` (streams.md, "To v4"). */
 export function v4CloseCode(code: number): number {
-  const mapped = toV4.get(code);
-  if (mapped !== undefined) return mapped;
+  switch (code) {
+    case CloseCode.slowConsumer:
+      return 1008;
+    case CloseCode.draining:
+      return 1012;
+    case CloseCode.heartbeatLost:
+      return 1001;
+    case CloseCode.tooLarge:
+      return 1009;
+    case CloseCode.protocolVersion:
+      return 1002;
+  }
   if (code >= 4200 && code < 4300) return 1013;
   if (code >= 4400 && code < 4500) return 1008;
   return code;

@@ -72,6 +72,8 @@ export interface LocalIdentity {
   role: Role;
   id?: string;
   scopes?: readonly string[];
+  /** False for a peer that lives on when this process ends: an agent then keeps its runs over a restart (S21). Default true. */
+  isLocal?: boolean;
 }
 
 /** A running gateway. */
@@ -297,14 +299,14 @@ class RunningGateway implements Gateway {
     this.#edge.attach(server, options);
   }
 
-  accept(transport: Transport, { role, id = '', scopes = [] }: LocalIdentity): void {
+  accept(transport: Transport, { role, id = '', scopes = [], isLocal = true }: LocalIdentity): void {
     if (role === 'agent' && !this.#parts.agents.ids.includes(id)) {
       throw new GatewayError(
         'INVALID_REQUEST',
         `unknown agent id: '${id}'. This gateway has ${this.#parts.agents.ids.join(', ')}; name it in the options.`,
       );
     }
-    const identity: Identity = { role, id, scopes: new Set(scopes), principal: `local:${role}:${id}`, isLocal: true };
+    const identity: Identity = { role, id, scopes: new Set(scopes), principal: `local:${role}:${id}`, isLocal };
     this.#edge.acceptTransport(transport, identity);
   }
 

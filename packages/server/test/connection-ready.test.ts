@@ -1,6 +1,7 @@
-import { memoryTransportPair, type Transport } from '@openclaw/protocol';
+import { memoryTransportPair, portTransport, type Transport } from '@openclaw/protocol';
 import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
+import { EventFrames } from '../src/connection/event-frames.ts';
 import type { Peer } from '../src/connection/peer.ts';
 import { presenceEntry } from '../src/connection/presence.ts';
 import { EncodedFrame } from '../src/transport/encoded-frame.ts';
@@ -187,6 +188,37 @@ describe('a slow reader', () => {
   });
 });
 
+test('a reader that takes nothing for 15 s is closed, resumable', async () => {
+  const edge = await listening();
+  const { client, peer } = await joined(edge, ['streams']);
+  client.socket.pause();
+  const frame = EncodedFrame.fromText(JSON.stringify({ pad: 'x'.repeat(200_000) }));
+  while (peer.queuedBytes <= watermarks.highBytes) {
+    peer.send(frame);
+    await settle(1);
+  }
+  await edge.host.clock.advance(10_000);
+  expect(peer.isOpen).toBe(true);
+  await edge.host.clock.advance(11_000);
+  expect(peer.isOpen).toBe(false);
+  client.socket.resume();
+  expect(await client.closed).toMatchObject({ code: 4101, reason: 'slow consumer: nothing was read for 15 s' });
+});
+
+test('an event for many connections is encoded once, whatever their kind', () => {
+  const frames = new EventFrames();
+  const texts = new Set<string>();
+  for (let n = 1; n <= 100; n++) {
+    texts.add(frames.numbered('chat', '{"text":"é"}', n).text);
+    texts.add(frames.shared('chat', '{"text":"é"}').text);
+  }
+  expect(frames.encodedCount).toBe(1);
+  expect(texts.size).toBe(101);
+  expect(frames.shared('chat', '{"text":"e"}', { presence: 1, health: 2 }).text).toBe(
+    '{"type":"event","event":"chat","payload":{"text":"e"},"stateVersion":{"presence":1,"health":2}}',
+  );
+});
+
 describe('a local peer', () => {
   function linkedLocal(edge: EdgeFixture, scopes: string[] = []) {
     const [left, right] = memoryTransportPair();
@@ -239,6 +271,25 @@ describe('a local peer', () => {
     await edge.host.clock.advance(30_000);
     expect(closes).toEqual([]);
     expect(frames.filter((frame) => frame.event === 'tick').length).toBe(6);
+  });
+
+  test('over a MessagePort is a peer like any other', async () => {
+    const edge = await listening();
+    const { port1, port2 } = new MessageChannel();
+    edge.edge.acceptTransport(portTransport(port1), {
+      role: 'agent',
+      id: 'main',
+      scopes: new Set(),
+      principal: 'local:agent/main',
+      isLocal: true,
+    });
+    const { transport, frames } = opened(portTransport(port2));
+    transport.send(JSON.stringify(connectFrame({ caps: ['streams'] })));
+    while (frames.length < 2) await settle();
+    expect(frames[1]?.payload.type).toBe('hello-ok');
+    edge.host.peers[0]?.close(4409, 'replaced');
+    while (edge.host.departed.length === 0) await settle();
+    expect(edge.edge.connectionCount).toBe(0);
   });
 
   test('whose worker dies is reported', async () => {

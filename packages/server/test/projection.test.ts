@@ -360,15 +360,18 @@ describe('in the middle of a run', () => {
     expect(peer.payloads('agent', 'lifecycle')[0].data.startedAt).toBe(3);
   });
 
-  test('a run that recovers after a restart is met at once, with what its journal holds then', () => {
-    journal = [{ stream: 'assistant', data: { itemId: 'text-1', at: 0, delta: 'One ' } }];
-    const run = scriptedRun('run-1', 9);
-    run.said('text-1', 4);
-    projection.publish([run.lifecycle({ phase: 'recovering' })]);
-    journal = [];
-    projection.publish([run.text('text-1', 'two.'), run.lifecycle({ phase: 'end' })]);
-    expect(chat('final')).toMatchObject([{ message: { content: [{ text: 'One two.' }] } }]);
-  });
+  test.each([{ phase: 'recovering' }, { phase: 'start', attempt: 2 }] as const)(
+    'a run that goes on after a restart is met at once (%j), with what its journal holds then',
+    (data) => {
+      journal = [{ stream: 'assistant', data: { itemId: 'text-1', at: 0, delta: 'One ' } }];
+      const run = scriptedRun('run-1', 9);
+      run.said('text-1', 4);
+      projection.publish([run.lifecycle(data)]);
+      journal = [];
+      projection.publish([run.text('text-1', 'two.'), run.lifecycle({ phase: 'end' })]);
+      expect(chat('final')).toMatchObject([{ message: { content: [{ text: 'One two.' }] } }]);
+    },
+  );
 
   test('without peers nothing is stringified', () => {
     projection.leave(peer);

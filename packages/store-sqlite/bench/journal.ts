@@ -29,7 +29,10 @@ function commitOf(streamCount: number, offset: number, firstStream = 0): CommitB
 
 function directorySize(directory: string): number {
   const names = readdirSync(directory, { recursive: true, withFileTypes: true });
-  return names.reduce((sum, entry) => sum + (entry.isFile() ? statSync(join(entry.parentPath, entry.name)).size : 0), 0);
+  return names.reduce(
+    (sum, entry) => sum + (entry.isFile() ? statSync(join(entry.parentPath, entry.name)).size : 0),
+    0,
+  );
 }
 
 async function inDirectory(task: (directory: string) => Promise<void>): Promise<void> {
@@ -69,7 +72,9 @@ async function roundTrip(streamCount: number, isDurable: boolean): Promise<void>
     }
     times.sort((a, b) => a - b);
     const [p50, p99] = [0.5, 0.99].map((share) => (times[Math.floor(count * share)] as number).toFixed(0));
-    console.log(`worker, ${streamCount} stream(s)${isDurable ? ', durable' : ''}: p50 ${p50} µs, p99 ${p99} µs per commit`);
+    console.log(
+      `worker, ${streamCount} stream(s)${isDurable ? ', durable' : ''}: p50 ${p50} µs, p99 ${p99} µs per commit`,
+    );
     await store.close();
   });
 }
@@ -83,7 +88,9 @@ async function diskUse(): Promise<void> {
     const live = directorySize(directory) - empty;
     await store.close();
     const database = new DatabaseSync(join(directory, 'gateway.sqlite'));
-    const used = database.prepare('SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS pages');
+    const used = database.prepare(
+      'SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count) AS pages',
+    );
     const folded = Number(used.get()?.pages) * 4096;
     database.close();
     const sizes = `${live} bytes live, ${folded} in use after the fold (file: ${directorySize(directory)}, empty: ${empty})`;
@@ -93,7 +100,9 @@ async function diskUse(): Promise<void> {
 
 async function openAfterKill(): Promise<void> {
   await inDirectory(async (directory) => {
-    const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, 'fill', directory], { stdio: 'pipe' });
+    const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, 'fill', directory], {
+      stdio: 'pipe',
+    });
     child.stderr.pipe(process.stderr);
     await new Promise((resolve) => child.stdout.once('data', resolve));
     child.kill('SIGKILL');
@@ -114,7 +123,7 @@ async function openAfterKill(): Promise<void> {
 
 /** 100,000 events; folding begins only at the hard limit, so that the journal is as full as it gets. */
 async function fill(directory: string): Promise<void> {
-  const store = sqliteStore({ directory, limits: { foldRows: 1e9, foldBytes: 1e12, walQuietBytes: 1e12 } });
+  const store = sqliteStore({ directory, limits: { foldRows: 1e9, foldBytes: 1e12 } });
   await store.open();
   for (let round = 0; round < 10_000; round++) {
     await store.commit(commitOf(10, Math.floor(round / 50) + 1, (round % 50) * 10));

@@ -7,7 +7,7 @@ import type { JournalRecord, LiveStream, StreamIndex } from './stream-index.ts';
 import { StreamTable } from './stream-table.ts';
 
 const recordsPerStep = 256;
-const rowsPerStep = 64;
+const rowBytesPerStep = 128 * 1024;
 
 /**
  * Every commit is one row here, until it is folded. Folding goes stream by stream, so that each page of a stream's table is
@@ -111,9 +111,7 @@ export class Journal {
         if (stream) {
           if (!this.#index.isLive(stream) || this.#moveRecords(stream, moves)) doneCount++;
         } else if (folded < number) {
-          const last = Math.min(folded + rowsPerStep, number);
-          this.#foldRows(folded + 1, last);
-          folded = last;
+          folded = this.#foldRows(folded + 1, number);
         } else break;
       } while (this.#clock.elapsed() < endAt);
     });
@@ -153,15 +151,20 @@ export class Journal {
     return move.count === stream.journal.length;
   }
 
-  /** Moves what rows say beside their frames, and deletes them. */
-  #foldRows(first: number, last: number): void {
-    for (let number = first; number <= last; number++) {
-      const { header } = decodeBody(this.#bodies.get(number) as Uint8Array);
+  /** Moves what some rows say beside their frames, and deletes them; the number of the last of them. */
+  #foldRows(first: number, end: number): number {
+    let last = first - 1;
+    for (let bytes = 0; last < end && bytes < rowBytesPerStep; ) {
+      const body = this.#bodies.get(++last) as Uint8Array;
+      // What is deleted is zeroed, page by page: a row costs by its size, and a little by itself.
+      bytes += body.length + 1_024;
+      const { header } = decodeBody(body);
       for (const row of header.ledger) putLedgerRow(this.#database, row);
       for (const document of header.documents) putDocument(this.#database, document);
     }
     this.#database.prepare('DELETE FROM journal WHERE number <= ?').run(last);
     this.#database.prepare("INSERT OR REPLACE INTO meta VALUES ('folded', ?)").run(String(last));
+    return last;
   }
 
   #forget(number: number): void {
@@ -171,7 +174,9 @@ export class Journal {
 
   #createTable({ name, epoch, since, low, head, journal: [first] }: LiveStream): StreamTable {
     const id = this.#database
-      .prepare('SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(id) FROM doomed), 0)) + 1 AS id')
+      .prepare(
+        'SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(id) FROM doomed), 0)) + 1 AS id',
+      )
       .get()?.id as number;
     this.#database
       .prepare('INSERT INTO streams (id, name, epoch, since, head, low) VALUES (?, ?, ?, ?, ?, ?)')

@@ -25,7 +25,7 @@ export interface PackedState {
 // What bounds the time of a start after a kill, however fast commits come.
 // A round of folding ends before its rows go, and up to then commits add some: it begins before the 4,000 of S13.
 const maxJournalRows = 3_500;
-const maxJournalBytes = 8 * 1024 * 1024;
+const maxJournalBytes = 4 * 1024 * 1024;
 const messageCode = keepCode('message');
 
 /**

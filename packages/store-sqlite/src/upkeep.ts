@@ -19,7 +19,7 @@ export interface UpkeepLimits {
 
 export const defaultLimits: UpkeepLimits = {
   foldRows: 2_000,
-  foldBytes: 4 * 1024 * 1024,
+  foldBytes: 2 * 1024 * 1024,
   walQuietBytes: 1024 * 1024,
   walMaxBytes: 32 * 1024 * 1024,
   erasureDelayMs: 10_000,
@@ -107,7 +107,7 @@ export class Upkeep {
     if (this.#stopWatching || this.#isStopped) return;
     this.#stopWatching = this.#clock.schedule(() => {
       this.#stopWatching = undefined;
-      this.#shortenWal().catch((e) => console.error("DBG", e));
+      this.#shortenWal().catch(() => undefined);
     }, watchMs);
   }
 

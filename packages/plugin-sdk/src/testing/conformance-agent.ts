@@ -18,7 +18,13 @@ export const conformancePrompts = {
  * An agent that does what it is told, for the conformance cases: `say …`, `count N`, `steps N`, `ask`, `listen`, `fail`. It
  * pauses `paceMs` (default 5) between numbers.
  */
-export function conformanceAgent({ paceMs = 5, clock = systemClock() }: { paceMs?: number; clock?: Clock } = {}): Agent {
+export function conformanceAgent({
+  paceMs = 5,
+  clock = systemClock(),
+}: {
+  paceMs?: number;
+  clock?: Clock;
+} = {}): Agent {
   const pause = () => new Promise<void>((resolve) => clock.schedule(resolve, paceMs));
   return defineAgent({
     name: 'Conformance agent',

@@ -71,7 +71,11 @@ export const conformanceCases: readonly ConformanceCase[] = [
     name: 'runs are worked on at the same time, each with its own answer',
     needs: 'long',
     async run({ operator, prompts }) {
-      const runIds = await Promise.all([operator.send(prompts.long), operator.send(prompts.long), operator.send(prompts.long)]);
+      const runIds = await Promise.all([
+        operator.send(prompts.long),
+        operator.send(prompts.long),
+        operator.send(prompts.long),
+      ]);
       await Promise.all(runIds.map((runId) => operator.until(runId, hasWords(5))));
       for (const runId of runIds) checkLong(await operator.ended(runId), prompts);
     },
@@ -83,7 +87,10 @@ export const conformanceCases: readonly ConformanceCase[] = [
       const parts = await operator.ended(await operator.send(prompts.failing as string));
       answer(parts, 'error');
       const last = parts.at(-1);
-      ok(last?.stream === 'lifecycle' && last.data.reason === 'failed' && last.data.error, 'the terminal part says why');
+      ok(
+        last?.stream === 'lifecycle' && last.data.reason === 'failed' && last.data.error,
+        'the terminal part says why',
+      );
     },
   },
   {
@@ -101,15 +108,17 @@ export const conformanceCases: readonly ConformanceCase[] = [
       equal((await operator.parts(runId)).length, count);
     },
   },
-  ...(['allow', 'deny'] as const).map((decision): ConformanceCase => ({
-    name: `an approval is asked once, and its answer reaches the run: ${decision}`,
-    needs: 'approval',
-    async run({ operator, prompts }) {
-      const runId = await operator.send(prompts.approval as string);
-      const said = answer(await decideWhenAsked(operator, runId, decision), 'end');
-      ok(said.includes(decision), said);
-    },
-  })),
+  ...(['allow', 'deny'] as const).map(
+    (decision): ConformanceCase => ({
+      name: `an approval is asked once, and its answer reaches the run: ${decision}`,
+      needs: 'approval',
+      async run({ operator, prompts }) {
+        const runId = await operator.send(prompts.approval as string);
+        const said = answer(await decideWhenAsked(operator, runId, decision), 'end');
+        ok(said.includes(decision), said);
+      },
+    }),
+  ),
   {
     name: 'an approval that waits outlives the agent',
     needs: 'approval',
@@ -119,7 +128,10 @@ export const conformanceCases: readonly ConformanceCase[] = [
       await killAgent();
       await startAgent();
       const parts = await decideWhenAsked(operator, runId, 'allow');
-      equal(new Set(parts.filter(isAsked).map((part) => (part.stream === 'approval' ? part.data.approvalId : ''))).size, 1);
+      equal(
+        new Set(parts.filter(isAsked).map((part) => (part.stream === 'approval' ? part.data.approvalId : ''))).size,
+        1,
+      );
       ok(answer(parts, 'end').includes('allow'));
     },
   },
@@ -181,7 +193,9 @@ export const conformanceCases: readonly ConformanceCase[] = [
       await startAgent();
       const parts = await operator.ended(runId);
       equal(answer(parts, 'end'), whole);
-      const results = parts.flatMap((part) => (part.stream === 'tool' && part.data.phase === 'result' ? [part.data.toolCallId] : []));
+      const results = parts.flatMap((part) =>
+        part.stream === 'tool' && part.data.phase === 'result' ? [part.data.toolCallId] : [],
+      );
       deepEqual(results, [...new Set(results)]);
     },
   },
@@ -207,7 +221,9 @@ function answer(parts: readonly RunPart[], phase: 'end' | 'error'): string {
     if (!replace) equal(at, lengths.get(key) ?? 0, `a delta of ${itemId} begins where the one before ends`);
     lengths.set(key, (replace ? 0 : at) + delta.length);
   }
-  const terminals = parts.filter((part) => part.stream === 'lifecycle' && (part.data.phase === 'end' || part.data.phase === 'error'));
+  const terminals = parts.filter(
+    (part) => part.stream === 'lifecycle' && (part.data.phase === 'end' || part.data.phase === 'error'),
+  );
   equal(terminals.length, 1, 'one terminal part');
   const last = parts.at(-1);
   equal(last, terminals[0], 'the terminal part is the last');

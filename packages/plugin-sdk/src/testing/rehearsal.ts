@@ -84,7 +84,12 @@ export function rehearse(agent: Agent, options: RehearsalOptions = {}): Rehearsa
       if (!file) throw new GatewayError('INVALID_REQUEST', `There is no file ${id}.`);
       const page = file.bytes.subarray(at, at + 65_536);
       const bytes = btoa(String.fromCharCode(...page));
-      return { media: { id, mimeType: file.mimeType, sizeBytes: file.bytes.length }, at, bytes, isLast: at + page.length >= file.bytes.length };
+      return {
+        media: { id, mimeType: file.mimeType, sizeBytes: file.bytes.length },
+        at,
+        bytes,
+        isLast: at + page.length >= file.bytes.length,
+      };
     },
   };
   const request: Request = async (method, params) => {
@@ -96,7 +101,13 @@ export function rehearse(agent: Agent, options: RehearsalOptions = {}): Rehearsa
     agent,
     started: {
       runId,
-      session: { key: 'agent:main:main', sessionId: 'session-1', agentId: agent.id, createdAt: clock.now(), updatedAt: clock.now() },
+      session: {
+        key: 'agent:main:main',
+        sessionId: 'session-1',
+        agentId: agent.id,
+        createdAt: clock.now(),
+        updatedAt: clock.now(),
+      },
       attempt,
       n: 0,
       messages: [...(options.messages ?? []), asked],

@@ -5,9 +5,7 @@ import {
   closeReason,
   decodeFrame,
   GatewayError,
-  type HelloOk,
   isGatewayError,
-  protocolVersion,
   type RequestFrame,
   v4CloseCode,
   type WireError,
@@ -17,7 +15,8 @@ import { type ServerTransport, watermarks } from '../transport/server-transport.
 import { ConnectRefusal } from './connect-refusal.ts';
 import type { EventFrames } from './event-frames.ts';
 import type { Grant } from './handshake.ts';
-import { type Beating, beatIntervalMs, type Heartbeat } from './heartbeat.ts';
+import type { Beating, Heartbeat } from './heartbeat.ts';
+import { helloOk, v4BufferedBytes } from './hello-ok.ts';
 import type { ConnectionHost } from './host.ts';
 import type { ConnectionLimits } from './limits.ts';
 import type { Identity, Peer } from './peer.ts';
@@ -48,11 +47,6 @@ type State =
   | { at: 'greeting' }
   | { at: 'ready' }
   | { at: 'closed' };
-
-/** What v4 clients are told; they are held to the same watermarks. */
-const v4BufferedBytes = 50 * 1024 * 1024;
-const v4TickIntervalMs = 30_000;
-const attachmentLimits = { maxBytes: 19_464_192, maxImageBytes: 6_291_456 };
 
 /**
  * One connection from its first byte to its last: the handshake, then requests in and answers and events out. A state and
@@ -282,31 +276,12 @@ export class Connection implements Peer, Beating {
     this.#transport.setMaxFrameBytes(
       grant.identity.role === 'operator' ? limits.operatorFrameBytes : limits.agentFrameBytes,
     );
-    this.respond(id, true, JSON.stringify(this.#helloOk(grant)));
+    this.respond(id, true, JSON.stringify(helloOk(grant, this.connId, this.#context)));
     this.#hasJoined = true;
     heartbeat.add(this);
     joined(this);
     host.joined(this);
     this.#serveHeld();
-  }
-
-  #helloOk({ identity, deviceToken }: Grant): HelloOk {
-    const { host, limits, authMode } = this.#context;
-    const { version, bootId, features, snapshot } = host.hello();
-    return {
-      type: 'hello-ok',
-      protocol: protocolVersion,
-      server: { version, connId: this.connId, bootId },
-      features,
-      snapshot: { authMode, ...snapshot },
-      auth: { role: identity.role, scopes: [...identity.scopes], ...deviceToken },
-      policy: {
-        maxPayload: identity.role === 'operator' ? limits.operatorFrameBytes : limits.agentFrameBytes,
-        maxBufferedBytes: this.hasStreams ? watermarks.hardBytes : v4BufferedBytes,
-        tickIntervalMs: this.hasStreams ? beatIntervalMs : v4TickIntervalMs,
-        attachments: attachmentLimits,
-      },
-    };
   }
 
   #refuse(id: string, cause: unknown): void {

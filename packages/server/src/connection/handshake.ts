@@ -3,13 +3,10 @@ import {
   type Clock,
   CloseCode,
   type ConnectParams,
-  methods,
   type OperatorScope,
   operatorScopes,
-  protocolVersion,
-  streamsCapability,
-  validationProblem,
 } from '@openclaw/protocol';
+import { assertBrowserRules, assertRole, hasStreams, parseConnect } from './connect-params.ts';
 import { authRefusal, ConnectRefusal } from './connect-refusal.ts';
 import { type Credentials, isSharedSecret, type SharedSecret, type TokenGrant } from './credentials.ts';
 import { DeviceVerifier } from './device.ts';
@@ -50,10 +47,6 @@ type Proof =
   | { by: 'device'; device: PairedDevice }
   | { by: 'code'; scopes: readonly string[] };
 
-const oldestProbeProtocol = 3;
-/** v4's own pages: they must come from an origin that is allowed, and the panel and TUI must sign. */
-const browserClients: ReadonlySet<string> = new Set(['openclaw-control-ui', 'webchat-ui']);
-const signingClients: ReadonlySet<string> = new Set(['openclaw-control-ui', 'openclaw-tui']);
 /** v4's test programs: let in to look, with nothing they could do. */
 const scopelessClients: ReadonlySet<string> = new Set(['test', 'openclaw-probe']);
 
@@ -219,66 +212,6 @@ export class Handshake {
 export function grantLocal(rawParams: unknown, identity: Identity): Grant {
   const params = parseConnect(rawParams);
   return { params, identity, hasStreams: hasStreams(params) };
-}
-
-function parseConnect(rawParams: unknown): ConnectParams {
-  const parsed = methods.connect.params.safeParse(rawParams, { reportInput: true });
-  if (!parsed.success) {
-    throw new ConnectRefusal('INVALID_REQUEST', `invalid connect params: ${validationProblem(parsed.error)}`);
-  }
-  const params = parsed.data;
-  const { minProtocol, maxProtocol, client } = params;
-  const oldest = client.mode === 'probe' ? oldestProbeProtocol : protocolVersion;
-  if (minProtocol > protocolVersion || maxProtocol < oldest || minProtocol > maxProtocol) {
-    throw new ConnectRefusal('INVALID_REQUEST', 'protocol mismatch', {
-      closeCode: CloseCode.protocolError,
-      details: {
-        code: 'PROTOCOL_MISMATCH',
-        clientMinProtocol: minProtocol,
-        clientMaxProtocol: maxProtocol,
-        expectedProtocol: protocolVersion,
-        minimumProbeProtocol: oldestProbeProtocol,
-      },
-    });
-  }
-  return params;
-}
-
-function hasStreams(params: ConnectParams): boolean {
-  return params.caps?.includes(streamsCapability) ?? false;
-}
-
-function assertRole({ role = 'operator' }: ConnectParams): 'operator' | 'agent' {
-  if (role === 'operator' || role === 'agent') return role;
-  if (role !== 'node' && role !== 'channel') throw new ConnectRefusal('INVALID_REQUEST', 'invalid role');
-  throw new ConnectRefusal(
-    'INVALID_REQUEST',
-    `role ${role} is not supported by this gateway yet; connect as operator or agent`,
-    {
-      details: { code: 'ROLE_UNSUPPORTED', role },
-    },
-  );
-}
-
-function assertBrowserRules({ client, device }: ConnectParams, origin: OriginVerdict): void {
-  const needsOrigin = browserClients.has(client.id);
-  if (origin.is === 'refused' || (needsOrigin && origin.is === 'absent')) {
-    throw new ConnectRefusal(
-      'INVALID_REQUEST',
-      'origin not allowed (open the page from the gateway itself, or add its origin to allowedOrigins)',
-      {
-        details: {
-          code: 'CONTROL_UI_ORIGIN_NOT_ALLOWED',
-          reason: origin.is === 'refused' ? origin.reason : 'origin missing or invalid',
-        },
-      },
-    );
-  }
-  if (signingClients.has(client.id) && !device) {
-    throw new ConnectRefusal('INVALID_REQUEST', `${client.id} requires a device identity (use HTTPS or localhost)`, {
-      details: { code: 'CONTROL_UI_DEVICE_IDENTITY_REQUIRED' },
-    });
-  }
 }
 
 function grantedScopes(params: ConnectParams, proof: Proof): OperatorScope[] {

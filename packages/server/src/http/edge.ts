@@ -143,8 +143,7 @@ class Edge implements HttpEdge {
   }
 
   acceptTransport(transport: Transport, identity: Identity): Peer {
-    const local = { ...identity, isLocal: true };
-    return this.#open(localTransport(transport), { authorize: (params) => grantLocal(params, local) });
+    return this.#open(localTransport(transport), { authorize: (params) => grantLocal(params, identity) });
   }
 
   async close(): Promise<void> {

@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
  */
 export const commonHeaders: Readonly<Record<string, string>> = {
   'content-security-policy':
-    "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:* ws://[::1]:*; img-src 'self' data: blob:; " +
+    "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src 'self' data: blob:; " +
     "media-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; " +
     "form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',

@@ -169,11 +169,14 @@ export class V4Projection {
     known: V4Run | undefined,
     events: readonly CommittedEvent[],
   ): void {
-    const { phase, startedAt } = payload.data;
+    const { phase, startedAt, attempt = 1 } = payload.data;
     const isTerminal = phase === 'end' || phase === 'error';
     let run = known;
-    if (phase === 'recovering') run ??= this.#add(new V4Run(identityOf(payload), this.#journalOf(payload.runId)));
-    else if (!isTerminal) run ??= this.#add(new V4Run(identityOf(payload)));
+    if (!run && !isTerminal) {
+      // One that an agent had before is met after a restart of the gateway: it goes on from what it said.
+      const isFresh = phase === 'queued' || (phase === 'start' && attempt === 1);
+      run = this.#add(new V4Run(identityOf(payload), isFresh ? undefined : this.#journalOf(payload.runId)));
+    }
     if (run) run.startedAt ??= startedAt;
     if (this.#seats.size > 0) {
       const answer = isTerminal ? (run?.answer.text ?? this.#answerOf(payload.runId, events)) : '';

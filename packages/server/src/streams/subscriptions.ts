@@ -275,34 +275,41 @@ export class Subscriptions {
   #pump(reader: Reader): void {
     if (reader.isPumping) return;
     reader.isPumping = true;
-    this.#pumpPages(reader)
-      .catch((error: unknown) => reader.peer.close(1011, `reading the log failed: ${String(error)}`))
-      .finally(() => {
-        reader.isPumping = false;
-      });
+    this.#pumpPages(reader).catch((error: unknown) => {
+      reader.isPumping = false;
+      reader.peer.close(1011, `reading the log failed: ${String(error)}`);
+    });
   }
 
   async #pumpPages(reader: Reader): Promise<void> {
-    for (let isBehind = true; isBehind; ) {
-      isBehind = false;
-      for (const cursor of [...reader.cursors.values()]) {
+    for (;;) {
+      // Anew each time: cursors come and go while a page is read.
+      const behind = [...reader.cursors.values()].filter(({ isLive }) => !isLive);
+      if (behind.length === 0) break;
+      for (const cursor of behind) {
         if (cursor.isLive || !isCurrent(reader, cursor)) continue;
         if (reader.peer.queuedBytes > this.#highBytes) this.#slowDown(reader);
-        if (reader.isSlow || !reader.peer.isOpen) return;
+        if (reader.isSlow || !reader.peer.isOpen) {
+          reader.isPumping = false;
+          return;
+        }
+        const head = cursor.stream.committedHead;
         const page = this.#log.read(cursor.stream, cursor.at);
         // The ring answers at once, so that nothing of the stream can be committed in between.
-        this.#sendPage(reader, cursor, Array.isArray(page) ? page : await page);
-        isBehind ||= !cursor.isLive;
+        this.#sendPage(reader, cursor, head, Array.isArray(page) ? page : await page);
       }
     }
+    // In the same turn as the last look: whoever falls behind from now on starts the next one.
+    reader.isPumping = false;
   }
 
-  #sendPage(reader: Reader, cursor: Cursor, page: LogRecord[]): void {
+  /** `head` is the committed head from before the page was read. */
+  #sendPage(reader: Reader, cursor: Cursor, head: number, page: LogRecord[]): void {
     if (!isCurrent(reader, cursor) || !reader.peer.isOpen) return;
     const { stream } = cursor;
     const first = page[0];
     const isGap = first !== undefined && (first.from ?? first.offset) > cursor.at + 1;
-    if (isGap || (first === undefined && cursor.at < stream.committedHead)) {
+    if (isGap || (first === undefined && cursor.at < head)) {
       // Retention overtook it; a range that began before the cursor is no gap.
       this.#sendReset(reader, cursor, 'offset_expired');
     } else {
