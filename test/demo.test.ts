@@ -15,22 +15,23 @@ afterEach(() => {
   demo = undefined;
 });
 
-test(
-  'through a cut cable, kill -9 of the gateway and a sleep the answer reaches our client whole, in a real browser',
-  { timeout: 150_000 },
-  async () => {
-    if (!findChromium()) {
-      // CI must have it; a newcomer's machine may not.
-      if (process.env.CI === 'true') throw new Error('No Chromium here, and CI=true: install it (Debian: apt-get install chromium).');
-      console.error('\n*** LEFT OUT: the demo in a browser. No Chromium here (Debian: apt-get install chromium; elsewhere OPENCLAW_CHROMIUM). ***\n');
-      return;
-    }
-    const { code, stdout, stderr } = await runDemo(existsSync(builtGateway) ? [] : ['--from-source']);
-    console.log(stdout.trim());
-    expect(stdout, stderr).toMatch(/^demo ok: left 1200\/1200, lost 0, doubled 0, reordered 0, hash matches/);
-    expect(code).toBe(0);
-  },
-);
+test('through a cut cable, kill -9 of the gateway and a sleep the answer reaches our client whole, in a real browser', {
+  timeout: 150_000,
+}, async () => {
+  if (!findChromium()) {
+    // CI must have it; a newcomer's machine may not.
+    if (process.env.CI === 'true')
+      throw new Error('No Chromium here, and CI=true: install it (Debian: apt-get install chromium).');
+    console.error(
+      '\n*** LEFT OUT: the demo in a browser. No Chromium here (Debian: apt-get install chromium; elsewhere OPENCLAW_CHROMIUM). ***\n',
+    );
+    return;
+  }
+  const { code, stdout, stderr } = await runDemo(existsSync(builtGateway) ? [] : ['--from-source']);
+  console.log(stdout.trim());
+  expect(stdout, stderr).toMatch(/^demo ok: left 1200\/1200, lost 0, doubled 0, reordered 0, hash matches/);
+  expect(code).toBe(0);
+});
 
 test('what never came is counted as lost and leaves a hole where it would have been', () => {
   const tally = new Tally(6);

@@ -8,8 +8,8 @@ import { defineAgent, serve } from '@openclaw/plugin-sdk';
 import { memoryTransportPair } from '@openclaw/protocol';
 import { createGateway } from '@openclaw/server';
 import type { Page } from 'playwright-core';
-import { afterEach, expect, test } from 'vitest';
 import { build } from 'vite';
+import { afterEach, expect, test } from 'vitest';
 import { findChromium, launchChromium } from './demo/auto.ts';
 import { startFaultProxy } from './fault-proxy.ts';
 
@@ -46,7 +46,11 @@ test('examples/chat-node says in a sentence that nothing runs there, and that a 
   const { url } = await gatewayWith(counter);
   const [nobody, stranger] = await Promise.all([
     runExample('chat-node/main.ts', ['hello'], { OPENCLAW_GATEWAY_URL: proxy.url, HOME: home }),
-    runExample('chat-node/main.ts', ['hello'], { OPENCLAW_GATEWAY_URL: url, OPENCLAW_GATEWAY_TOKEN: 'wrong', HOME: home }),
+    runExample('chat-node/main.ts', ['hello'], {
+      OPENCLAW_GATEWAY_URL: url,
+      OPENCLAW_GATEWAY_TOKEN: 'wrong',
+      HOME: home,
+    }),
   ]);
   expect(nobody.stderr).toMatch(/^No gateway answers at ws:.*npm start.*\n$/);
   expect(nobody.code).toBe(1);
@@ -57,8 +61,11 @@ test('examples/chat-node says in a sentence that nothing runs there, and that a 
 test('examples/chat-web signs in by a link, asks, heals, waits and stops in a real browser', longTest, async () => {
   const executablePath = findChromium();
   if (!executablePath) {
-    if (process.env.CI === 'true') throw new Error('No Chromium here, and CI=true: install it (Debian: apt-get install chromium).');
-    console.error('\n*** LEFT OUT: examples/chat-web in a browser. No Chromium here (Debian: apt-get install chromium; elsewhere OPENCLAW_CHROMIUM). ***\n');
+    if (process.env.CI === 'true')
+      throw new Error('No Chromium here, and CI=true: install it (Debian: apt-get install chromium).');
+    console.error(
+      '\n*** LEFT OUT: examples/chat-web in a browser. No Chromium here (Debian: apt-get install chromium; elsewhere OPENCLAW_CHROMIUM). ***\n',
+    );
     return;
   }
   const site = await builtPage();
@@ -94,7 +101,10 @@ test('examples/chat-web signs in by a link, asks, heals, waits and stops in a re
   // What is said without a connection waits, over a reload too, and is sent once.
   proxy.refuse(true);
   proxy.reset();
-  await page.getByText(/Connection lost/).first().waitFor();
+  await page
+    .getByText(/Connection lost/)
+    .first()
+    .waitFor();
   await say(page, 'count to 5');
   await page.getByText(/Waiting for the connection/).waitFor();
   proxy.refuse(false);
@@ -141,7 +151,12 @@ async function builtPage(): Promise<string> {
   const root = fileURLToPath(new URL('../examples/chat-web', import.meta.url));
   const outDir = mkdtempSync(join(tmpdir(), 'openclaw-chat-web-'));
   undo.push(() => rmSync(outDir, { recursive: true }));
-  await build({ root, logLevel: 'error', configFile: join(root, 'vite.config.ts'), build: { outDir, emptyOutDir: true } });
+  await build({
+    root,
+    logLevel: 'error',
+    configFile: join(root, 'vite.config.ts'),
+    build: { outDir, emptyOutDir: true },
+  });
   return outDir;
 }
 

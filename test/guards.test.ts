@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { connect } from '@openclaw/client';
-import { methods } from '@openclaw/protocol';
+import { type MethodDeclaration, methods } from '@openclaw/protocol';
 import { memoryStore } from '@openclaw/server';
 import { describe, expect, test, vi } from 'vitest';
 import WebSocket from 'ws';
@@ -73,10 +73,11 @@ describe('the hot path', () => {
       return stringify(value, ...rest);
     }) as typeof JSON.stringify);
     const emits = vi.spyOn(methods['run.emit'].params, 'safeParse');
-    const others = Object.values(methods)
+    const declared = Object.values(methods) as unknown as MethodDeclaration[];
+    const others = declared
       .filter(({ name }) => name !== 'run.emit')
       .map(({ params }) => vi.spyOn(params, 'safeParse'));
-    const results = Object.values(methods).map(({ result }) => vi.spyOn(result, 'safeParse'));
+    const results = declared.map(({ result }) => vi.spyOn(result, 'safeParse'));
     const ended = (frame: { event?: string; payload?: object }) => {
       const payload = frame.payload as { stream?: string; data?: { phase?: string } } | undefined;
       return frame.event === 'agent' && payload?.stream === 'lifecycle' && payload.data?.phase === 'end';
@@ -119,7 +120,11 @@ describe('the hot path', () => {
     const operator = await rawOperator(running.url);
     await Promise.all(
       Array.from({ length: 40 }, (_, index) =>
-        operator.request('chat.send', { sessionKey: `s${index % 10}`, message: `m${index}`, idempotencyKey: `k${index}` }),
+        operator.request('chat.send', {
+          sessionKey: `s${index % 10}`,
+          message: `m${index}`,
+          idempotencyKey: `k${index}`,
+        }),
       ),
     );
     isCounting = false;
@@ -177,7 +182,9 @@ describe('what connections cost', () => {
     expect(mostQueued).toBeGreaterThan(0);
     expect(mostQueued).toBeLessThanOrEqual(4 * 1_048_576);
     (stalled.socket as unknown as { _socket: Socket })._socket.resume();
-    await stalled.until(({ event, payload }) => event === 'agent' && (payload as { data?: { phase?: string } }).data?.phase === 'end');
+    await stalled.until(
+      ({ event, payload }) => event === 'agent' && (payload as { data?: { phase?: string } }).data?.phase === 'end',
+    );
     const deltas = stalled.frames.filter(({ payload }) => (payload as { stream?: string })?.stream === 'assistant');
     let length = 0;
     let isContiguous = true;

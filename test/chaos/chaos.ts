@@ -45,7 +45,12 @@ interface Tally {
 }
 
 /** One agent under fire until it was killed `kills` times. */
-async function storm(name: string, kills: number, flags: readonly string[], question: (index: number) => { ask: string; answer: RegExp }): Promise<Tally> {
+async function storm(
+  name: string,
+  kills: number,
+  flags: readonly string[],
+  question: (index: number) => { ask: string; answer: RegExp },
+): Promise<Tally> {
   const stateDirectory = mkdtempSync(join(tmpdir(), 'gateway-chaos-'));
   const proxyPort = await startFaultProxy({ targetPort: 1 });
   const gateway = new GatewayProcess({ port: await freePort(), stateDirectory, flags, fromSource: values.source });
@@ -53,9 +58,24 @@ async function storm(name: string, kills: number, flags: readonly string[], ques
   await gateway.start();
   const client = connect({ url: `ws://127.0.0.1:${proxyPort.port}`, token: gateway.token });
   const sessionKeys = Array.from({ length: Number(values.sessions) }, (_, index) => `${name}-${index}`);
-  if (values.verbose) client.on('state', ({ previous, state, code, reason }) => console.log(`  ${previous} → ${state} (${code}: ${reason})`));
+  if (values.verbose)
+    client.on('state', ({ previous, state, code, reason }) =>
+      console.log(`  ${previous} → ${state} (${code}: ${reason})`),
+    );
   const witnesses = sessionKeys.map((key) => new Witness(client, key));
-  const tally: Tally = { kills: 0, cuts: 0, runs: 0, events: 0, lost: 0, doubled: 0, reordered: 0, unanswered: 0, interrupted: 0, wrongText: 0, resets: 0 };
+  const tally: Tally = {
+    kills: 0,
+    cuts: 0,
+    runs: 0,
+    events: 0,
+    lost: 0,
+    doubled: 0,
+    reordered: 0,
+    unanswered: 0,
+    interrupted: 0,
+    wrongText: 0,
+    resets: 0,
+  };
   let isOver = false;
 
   const talk = async (key: string) => {
@@ -73,7 +93,9 @@ async function storm(name: string, kills: number, flags: readonly string[], ques
         await parts;
         if (!answer.test(text) || !text.endsWith(streamed)) {
           tally.wrongText++;
-          console.error(`${name}: run ${run.id} said ${JSON.stringify(text.slice(-200))}, streamed …${JSON.stringify(streamed.slice(-80))}`);
+          console.error(
+            `${name}: run ${run.id} said ${JSON.stringify(text.slice(-200))}, streamed …${JSON.stringify(streamed.slice(-80))}`,
+          );
         }
       } catch (error) {
         if (isGatewayError(error)) console.error(`${name}: run ${run.id}: ${error.code} ${error.message}`);
@@ -143,14 +165,22 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-console.log(`seed ${seed}: ${wantedKills} kills, ${values.sessions} sessions each for the demo agent and the AI-SDK agent`);
+console.log(
+  `seed ${seed}: ${wantedKills} kills, ${values.sessions} sessions each for the demo agent and the AI-SDK agent`,
+);
 const startedAt = Date.now();
 const model = await startModel();
 const half = Math.ceil(wantedKills / 2);
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => String(index + 1)).join(' ');
 const tallies = [
-  await storm('demo', half, [], (index) => ({ ask: `count to ${60 + (index % 40)}`, answer: new RegExp(`^${numbers(60 + (index % 40))}$`) })),
-  await storm('ai-sdk', wantedKills - half, ['--agent-url', model.url, '--agent-model', 'chaos'], () => ({ ask: 'tell me', answer: model.answer })),
+  await storm('demo', half, [], (index) => ({
+    ask: `count to ${60 + (index % 40)}`,
+    answer: new RegExp(`^${numbers(60 + (index % 40))}$`),
+  })),
+  await storm('ai-sdk', wantedKills - half, ['--agent-url', model.url, '--agent-model', 'chaos'], () => ({
+    ask: 'tell me',
+    answer: model.answer,
+  })),
 ];
 await model.stop();
 const sum = (field: keyof Tally) => tallies.reduce((total, tally) => total + tally[field], 0);

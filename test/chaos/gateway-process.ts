@@ -51,12 +51,14 @@ export class GatewayProcess {
       this.#output = (this.#output + chunk.toString()).slice(-8_000);
     };
     child.on('exit', (code) => {
-      if (code !== null && code !== 0) console.error(`the gateway ended by itself with exit code ${code}:\n${this.#output}`);
+      if (code !== null && code !== 0)
+        console.error(`the gateway ended by itself with exit code ${code}:\n${this.#output}`);
     });
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);
     for (let tries = 0; tries < 600; tries++) {
-      if (child.exitCode !== null) throw new Error(`the gateway ended with ${child.exitCode} at its start:\n${this.#output}`);
+      if (child.exitCode !== null)
+        throw new Error(`the gateway ended with ${child.exitCode} at its start:\n${this.#output}`);
       if (await answers(port)) return;
       await new Promise((resolve) => setTimeout(resolve, 25));
     }

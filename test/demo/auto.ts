@@ -49,6 +49,7 @@ export async function runAutomatically(
     await page.waitForFunction(() => document.body.dataset.result !== undefined, undefined, { timeout: 4 * patienceMs });
     const result = JSON.parse((await page.evaluate(() => document.body.dataset.result)) as string) as DemoResult;
     if (screenshot) {
+      await page.mouse.move(0, 0);
       await page.waitForTimeout(300);
       await page.screenshot({ path: screenshot, fullPage: true });
     }

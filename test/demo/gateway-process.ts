@@ -18,6 +18,7 @@ export interface GatewayProcessOptions {
 /** What of the environment reaches the gateway: never a model's key, so that the demo agent answers. */
 const passedOn = ['PATH', 'HOME', 'TMPDIR', 'TEMP', 'SystemRoot', 'LANG'];
 const healthPatienceMs = 30_000;
+const toleratedEnds = 3;
 
 /** The real gateway program as a process of its own, started again whenever it dies. */
 export class GatewayProcess {
@@ -41,7 +42,8 @@ export class GatewayProcess {
     this.#spawn();
     const deadline = performance.now() + healthPatienceMs;
     while (!(await this.#isHealthy())) {
-      if (performance.now() > deadline) throw new Error('The gateway did not answer within 30 s; what it said is above.');
+      const isHopeless = this.#ownEndCount > toleratedEnds || performance.now() > deadline;
+      if (isHopeless) throw new Error('The gateway does not answer; what it said is above.');
       await delay(50);
     }
   }
@@ -80,7 +82,7 @@ export class GatewayProcess {
         return;
       }
       // Whatever else ends it is a defect, and no reason to try for ever.
-      const isLast = ++this.#ownEndCount > 3;
+      const isLast = ++this.#ownEndCount > toleratedEnds;
       log(`The gateway ended by itself (${signal ?? code})${isLast ? ' once too often' : '; it is started again in a second'}.`);
       if (isLast) return;
       setTimeout(() => {

@@ -90,7 +90,7 @@ export class World {
     });
     if (isAgentLocal) this.host.onStarted(() => this.#startMissingAgents());
     this.host.start();
-    if (!isAgentLocal) for (let count = 0; count < agentCount; count++) this.startAgent();
+    if (!isAgentLocal) for (let count = 0; count < agentCount; count++) this.#startAgent();
     this.operators = this.plan.operatorIds.map((id) => this.operator(id));
   }
 
@@ -100,10 +100,8 @@ export class World {
     return new Operator({ simulation, truth, findings, id, scopes, dial: (owner) => this.dialer(owner, identity) });
   }
 
-  /** Starts one process of the agent. */
-  startAgent(): void {
+  #startAgent(): void {
     const { simulation, plan, book } = this;
-    if (plan.isAgentLocal && !this.host.gateway) return;
     const process = new Process(simulation, `agent-process-${++this.#agentLifeCount}`);
     this.agents.push(process);
     process.onKill(() => this.agents.splice(this.agents.indexOf(process), 1));
@@ -124,7 +122,8 @@ export class World {
   }
 
   #startMissingAgents(): void {
-    while (this.agents.length < this.plan.agentCount) this.startAgent();
+    if (this.plan.isAgentLocal && !this.host.gateway) return;
+    while (this.agents.length < this.plan.agentCount) this.#startAgent();
   }
 
   /** Kills one process of the agent; the next one starts a while later. */

@@ -1,9 +1,9 @@
 import { type EventFrame, GatewayError, type ResponseFrame, systemClock } from '@openclaw/protocol/wire';
 import type { HelloOk } from '@openclaw/protocol';
-import { EventEmitter } from 'eventemitter3';
 import type { ConnectOptions } from './connect-options.ts';
 import { asGatewayError, Connection, hasStreams } from './connection.ts';
 import { type Dialer, webSocketDialer } from './dialer.ts';
+import { Emitter } from './emitter.ts';
 import { EventReader } from './event-reader.ts';
 import type { Gateway, GatewayEvents, Session } from './gateway.ts';
 import { Handshake } from './handshake.ts';
@@ -37,7 +37,7 @@ export function connect(options: ConnectOptions): Gateway {
 class ConnectedGateway implements Gateway {
   hello: HelloOk | undefined;
   readonly request: RequestFunction;
-  #emitter = new EventEmitter();
+  #emitter = new Emitter<GatewayEvents>();
   #connection: Connection;
   #queue: RequestQueue;
   #subscriptions: Subscriptions;
@@ -68,7 +68,7 @@ class ConnectedGateway implements Gateway {
       methods,
       store,
       send: (text) => this.#connection.send(text),
-      restored: (outcome) => this.#emit('restored', outcome),
+      restored: (outcome) => this.#emitter.emit('restored', outcome),
     });
     this.#subscriptions = new Subscriptions({
       clock,
@@ -78,7 +78,7 @@ class ConnectedGateway implements Gateway {
     this.#connection = new Connection(
       { clock, random, dialer, handshake, limits, page },
       {
-        state: (change) => this.#emit('state', change),
+        state: (change) => this.#emitter.emit('state', change),
         hello: (hello) => void this.#admitted(hello),
         frame: (frame, units) => this.#frame(frame, units),
         lost: () => this.#lost(),
@@ -122,8 +122,7 @@ class ConnectedGateway implements Gateway {
   }
 
   on<E extends keyof GatewayEvents>(event: E, listener: (value: GatewayEvents[E]) => void): () => void {
-    this.#emitter.on(event, listener);
-    return () => this.off(event, listener);
+    return this.#emitter.on(event, listener);
   }
 
   off<E extends keyof GatewayEvents>(event: E, listener: (value: GatewayEvents[E]) => void): void {
@@ -138,7 +137,7 @@ class ConnectedGateway implements Gateway {
     this.hello = hello;
     this.#current = hello;
     const credentials = this.#handshake.granted(hello);
-    if (credentials) this.#emit('credentials', credentials);
+    if (credentials) this.#emitter.emit('credentials', credentials);
     this.#queue.connected({ hasStreams: hasStreams(hello), maxPayloadBytes: hello.policy.maxPayload });
     if (this.#prepare) {
       const request = ((method: string, params?: unknown) =>
@@ -179,7 +178,7 @@ class ConnectedGateway implements Gateway {
     for (const event of translated ?? []) this.#subscriptions.event(event, units);
     if (translated || this.#subscriptions.event(frame, units)) return;
     const { event, payload, stateVersion } = frame;
-    this.#emit('event', { event, payload, stateVersion });
+    this.#emitter.emit('event', { event, payload, stateVersion });
   }
 
   #lost(): void {
@@ -194,23 +193,10 @@ class ConnectedGateway implements Gateway {
     this.#subscriptions.end(error);
     this.#queue.end(error);
   }
-
-  /** A listener that throws must not break what called it; its error surfaces as any uncaught one. */
-  #emit<E extends keyof GatewayEvents>(event: E, value: GatewayEvents[E]): void {
-    for (const listener of this.#emitter.listeners(event)) {
-      try {
-        listener(value);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
-  }
 }
 
 function dialerOf({ url, dialer, headers }: ConnectOptions): Dialer {
   if (dialer) return dialer;
-  if (url === undefined) throw new GatewayError('INVALID_REQUEST', 'connect() needs a `url` or a `dialer`; both are missing.');
+  if (url === undefined) throw new GatewayError('INVALID_REQUEST', 'connect() needs `url` or `dialer`.');
   return webSocketDialer(url, headers);
 }

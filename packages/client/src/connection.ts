@@ -85,17 +85,15 @@ export class Connection {
       limitMs: () => this.#silenceLimitMs(),
       silent: (silenceMs) => {
         this.#silenceFactor *= 2;
-        this.#lose('silent', `nothing came from the gateway for ${Math.round(silenceMs)} ms`);
+        this.#lose('silent', `no frame for ${Math.round(silenceMs)} ms`);
       },
-      woke: () => this.doubt('woke', 'the machine was asleep or its clock was moved'),
+      woke: () => this.doubt('woke'),
     });
   }
 
   start(): void {
-    if (!this.#move({ type: 'start' }, 'started', 'connecting')) return;
-    this.#stopWatching = watchPage(this.#options.page, (hint) =>
-      this.doubt(hint, hint === 'online' ? 'the network is back' : 'the page is visible again'),
-    );
+    if (!this.#move({ type: 'start' }, 'started')) return;
+    this.#stopWatching = watchPage(this.#options.page, (hint) => this.doubt(hint));
     this.#dial();
   }
 
@@ -106,7 +104,7 @@ export class Connection {
 
   /** Streams go on: the connection is live. */
   resumed(): void {
-    this.#move({ type: 'resumed' }, 'resumed', 'streams and requests go on');
+    this.#move({ type: 'resumed' }, 'resumed');
   }
 
   /** Gives this socket up and tries again later. */
@@ -120,15 +118,15 @@ export class Connection {
   }
 
   close(): void {
-    const error = new GatewayError('CLOSED', 'The client was closed by close(); connect again to go on.');
-    this.#end({ type: 'close' }, 'closed', 'closed by the application', error);
+    const error = new GatewayError('CLOSED', 'The client was closed; connect() again.');
+    this.#end({ type: 'close' }, 'closed', 'close() was called', error);
   }
 
   /** Someone doubts that the connection lives: probe it, or dial at once if there is none (S23). */
-  doubt(code: 'woke' | 'online' | 'visible', reason: string): void {
+  doubt(code: 'woke' | 'online' | 'visible'): void {
     const wasConnected = this.phase === 'live';
     if (!wasConnected) this.#attempt = 0;
-    if (!this.#move({ type: 'doubt' }, code, reason)) return;
+    if (!this.#move({ type: 'doubt' }, code)) return;
     if (!wasConnected) {
       this.#dial();
       return;
@@ -151,7 +149,7 @@ export class Connection {
     try {
       this.#transport = this.#options.dialer();
     } catch (error) {
-      this.#lose('dial-failed', `dialing failed: ${error instanceof Error ? error.message : String(error)}`);
+      this.#lose('dial-failed', asGatewayError(error).message);
       return;
     }
     this.#transport.open({
@@ -171,7 +169,7 @@ export class Connection {
     try {
       frame = JSON.parse(text) as Frame;
     } catch {
-      this.#lose('bad-frame', 'the gateway sent something that is not JSON');
+      this.#lose('bad-frame', 'a message is not JSON');
       return;
     }
     switch (this.phase) {
@@ -187,7 +185,7 @@ export class Connection {
         if (frame.type === 'event') this.#noticeEvent(frame, text.length);
         else if (frame.type === 'res' && frame.id === probeId) {
           this.#cancelTimer?.();
-          this.#move({ type: 'answer' }, 'answered', 'the gateway answered the probe');
+          this.#move({ type: 'answer' }, 'answered');
         } else if (frame.type === 'res') this.#events.frame(frame, text.length);
     }
   }
@@ -204,7 +202,7 @@ export class Connection {
   }
 
   #answerChallenge(challenge: { nonce?: string; ts?: number }, generation: number): void {
-    if (!this.#move({ type: 'challenge' }, 'challenged', 'the gateway answered; presenting credentials')) return;
+    if (!this.#move({ type: 'challenge' }, 'challenged')) return;
     this.#options.handshake.params(challenge).then(
       (params) => {
         if (generation !== this.#generation) return;
@@ -212,8 +210,7 @@ export class Connection {
       },
       (error: unknown) => {
         if (generation !== this.#generation) return;
-        const message = error instanceof Error ? error.message : String(error);
-        this.#lose('dial-failed', `a credential could not be had: ${message}`);
+        this.#lose('dial-failed', `no credential: ${asGatewayError(error).message}`);
       },
     );
   }
@@ -221,9 +218,9 @@ export class Connection {
   #greeted(frame: ResponseFrame): void {
     const hello = frame.payload as HelloOk | undefined;
     if (!frame.ok) {
-      this.#refused(GatewayError.fromWire(frame.error ?? { code: 'INTERNAL', message: 'refused without a reason' }));
+      this.#refused(GatewayError.fromWire(frame.error ?? { code: 'INTERNAL', message: 'refused' }));
     } else if (hello?.type !== 'hello-ok') {
-      this.#lose('bad-frame', 'the gateway answered connect with something else than hello-ok');
+      this.#lose('bad-frame', 'connect was not answered with hello-ok');
     } else {
       this.#cancelTimer?.();
       this.#refusals = 0;
@@ -231,7 +228,7 @@ export class Connection {
       this.#hello = hello;
       this.#helloAtMs = this.#options.clock.elapsed();
       this.#heartbeat.start();
-      if (this.#move({ type: 'hello' }, 'hello', `admitted by ${hello.server.version}`)) this.#events.hello(hello);
+      if (this.#move({ type: 'hello' }, 'hello')) this.#events.hello(hello);
     }
   }
 
@@ -250,7 +247,7 @@ export class Connection {
     const isBeforeHello = this.phase === 'dialing' || this.phase === 'handshaking';
     if (action === 'refused' && isBeforeHello) this.#refusals++;
     if (action === 'fatal' || this.#refusals >= maxRefusals) {
-      const error = new GatewayError(fatalCode(closeCode), `The gateway ${reason}; change what it names, then connect again.`, {
+      const error = new GatewayError(fatalCode(closeCode), `The gateway ${reason}; change that, then connect() again.`, {
         details: { closeCode },
       });
       this.#end({ type: 'fail' }, 'fatal', reason, error, closeCode);
@@ -264,13 +261,15 @@ export class Connection {
   #lose(code: StateCode, reason: string, { closeCode, retryAfterMs, minMs, error }: Loss = {}): void {
     if (!hasSocket(this.phase)) return;
     const { clock, random, page } = this.#options;
-    if (this.#hello && clock.elapsed() - this.#helloAtMs >= stableMs) this.#attempt = 0;
+    const isStable = this.#hello && clock.elapsed() - this.#helloAtMs >= stableMs;
+    // After a sleep the end of the old connection may be heard of before any timer runs; that is a wake, too (S24).
+    if (isStable || this.#heartbeat.isOverdue) this.#attempt = 0;
     this.#release(code === 'silent' || code === 'probe-unanswered' ? silentClose : normalClose, reason);
     const restartInMs = this.#restartAtMs === undefined ? 0 : Math.max(0, this.#restartAtMs - clock.elapsed());
     this.#restartAtMs = undefined;
     const delayMs = backoffMs(this.#attempt++, random, { retryAfterMs: Math.max(retryAfterMs ?? 0, restartInMs), minMs });
     this.#after(delayMs, () => {
-      if (this.#move({ type: 'due' }, 'due', 'trying again')) this.#dial();
+      if (this.#move({ type: 'due' }, 'due')) this.#dial();
     });
     this.#events.lost();
     this.#move({ type: 'lost', isOffline: isOffline(page) }, code, reason, {
@@ -301,7 +300,7 @@ export class Connection {
     transport?.close(code, reason);
   }
 
-  #move(input: Input, code: StateCode, reason: string, more: Partial<StateChange> = {}): boolean {
+  #move(input: Input, code: StateCode, reason: string = code, more: Partial<StateChange> = {}): boolean {
     const next = transition(this.phase, input);
     if (next === undefined) return false;
     const previous = this.phase;

@@ -38,11 +38,11 @@ export function webSocketDialer(
   if (headers && isBrowserSocket) {
     throw new GatewayError(
       'UNSUPPORTED',
-      'A browser cannot send headers with a WebSocket; leave `headers` out and pass `token` or `deviceToken`.',
+      'A browser cannot send headers; pass `token` or `deviceToken` instead.',
     );
   }
   if (!/^wss?:\/\//i.test(url)) {
-    throw new GatewayError('INVALID_REQUEST', `The gateway's url must begin with ws:// or wss://, but is ${url.slice(0, 200)}.`);
+    throw new GatewayError('INVALID_REQUEST', `url must begin with ws:// or wss://: ${url.slice(0, 99)}`);
   }
   return () =>
     socketTransport(isBrowserSocket ? new Socket(url) : new Socket(url, [], { headers, perMessageDeflate: false }));

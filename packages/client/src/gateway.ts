@@ -9,7 +9,7 @@ export interface StateChange {
   state: Phase;
   previous: Phase;
   code: StateCode;
-  /** What happened, in words. */
+  /** What happened, in words; the code, where that says all. */
   reason: string;
   /** With `backoff` and `offline`: when the next attempt begins, in ms since 1970. */
   retryAtMs?: number;

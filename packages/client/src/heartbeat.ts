@@ -45,6 +45,11 @@ export class Heartbeat {
     this.#isConfirming = false;
   }
 
+  /** Whether its timer should have run long ago: the machine slept, and other news came first. */
+  get isOverdue(): boolean {
+    return this.#cancel !== undefined && this.#options.clock.elapsed() - this.#dueMs > sleptMs;
+  }
+
   /** A frame arrived. */
   touch(): void {
     this.#lastFrameMs = this.#options.clock.elapsed();

@@ -123,7 +123,7 @@ export class RequestQueue {
   cancelUnsent(key: string): boolean {
     for (const entry of this.#entries.values()) {
       if (entry.key !== key || entry.isInFlight || entry.wasCut) continue;
-      this.#settle(entry, aborted('was taken back before it was sent'));
+      this.#settle(entry, aborted('taken back, never sent'));
       return true;
     }
     return false;
@@ -145,9 +145,9 @@ export class RequestQueue {
     this.#isReady = false;
     for (const entry of [...this.#entries.values()]) {
       if (entry.isControl) {
-        this.#settle(entry, new GatewayError('UNAVAILABLE', `The connection was lost during ${entry.method}.`, { retryable: true }));
+        this.#settle(entry, new GatewayError('UNAVAILABLE', `${entry.method}: connection lost`, { retryable: true }));
       } else if (entry.isInFlight && !isRepeatable(entry, hasStreams)) {
-        this.#settle(entry, unknownOutcome(entry.method, 'the connection was lost before the answer'));
+        this.#settle(entry, unknownOutcome(entry.method, 'connection lost'));
       } else if (entry.isInFlight) {
         entry.isInFlight = false;
         entry.isAccepted = false;
@@ -165,7 +165,7 @@ export class RequestQueue {
       if (isFirstOfTwo) entry.isAccepted = true;
       else this.#settle(entry, undefined, payload);
     } else {
-      const refusal = GatewayError.fromWire(error ?? { code: 'INTERNAL', message: `${entry.method} failed without a reason` });
+      const refusal = GatewayError.fromWire(error ?? { code: 'INTERNAL', message: entry.method });
       if (refusal.retryable && entry.replay !== 'never') this.#postpone(entry, refusal);
       else this.#settle(entry, refusal);
     }
@@ -251,7 +251,7 @@ export class RequestQueue {
       return;
     }
     const cancelDeadline = clock.schedule(() => this.#settle(entry, pastDeadline(entry, timeoutMs)), timeoutMs);
-    const abort = () => this.#settle(entry, aborted(`${method} was given up by its signal`, options.signal?.reason));
+    const abort = () => this.#settle(entry, aborted(method, options.signal?.reason));
     options.signal?.addEventListener('abort', abort, { once: true });
     entry.release = () => {
       cancelDeadline();
@@ -265,12 +265,12 @@ export class RequestQueue {
   /** What keeps the request out, if anything. */
   #admit(entry: Entry, signal: AbortSignal | undefined): GatewayError | undefined {
     if (this.#ended) return this.#ended;
-    if (signal?.aborted) return aborted(`${entry.method} was given up by its signal`, signal.reason);
+    if (signal?.aborted) return aborted(entry.method, signal.reason);
     try {
       entry.text = JSON.stringify(entry.params);
       entry.bytes = byteLength(entry.text);
     } catch (cause) {
-      return new GatewayError('INVALID_REQUEST', `The params of ${entry.method} can't be written as JSON.`, { cause });
+      return new GatewayError('INVALID_REQUEST', `The params of ${entry.method} are not JSON.`, { cause });
     }
     const waiting = this.#waiting();
     if (entry.isControl || entry.wasCut || (this.#isReady && !this.#isLoading && waiting.length === 0)) return undefined;
@@ -279,7 +279,7 @@ export class RequestQueue {
     if (waiting.length < queuedRequests && bytes <= queuedBytes) return undefined;
     return new GatewayError(
       'QUEUE_FULL',
-      `${waiting.length} requests (${bytes} bytes with ${entry.method}) wait to be sent, the limits being ${queuedRequests} and ${queuedBytes}; wait until the connection is live.`,
+      `${waiting.length} requests wait, ${bytes} bytes with ${entry.method}; wait until the connection is live.`,
       { retryable: true },
     );
   }
@@ -300,7 +300,7 @@ export class RequestQueue {
     // Three bytes is the most that a UTF-16 unit takes; only a frame that may be too large is measured.
     const bytes = frame.length * 3 <= peer.maxPayloadBytes ? 0 : byteLength(frame);
     if (bytes > peer.maxPayloadBytes) {
-      const message = `${entry.method} has ${bytes} bytes, but the gateway takes ${peer.maxPayloadBytes}; send less.`;
+      const message = `${entry.method} has ${bytes} bytes, the gateway takes ${peer.maxPayloadBytes}; send less.`;
       this.#settle(entry, new GatewayError('INVALID_REQUEST', message));
       return;
     }
@@ -353,15 +353,15 @@ function isRepeatable({ method, params, replay }: Entry, hasStreams: boolean): b
 
 function pastDeadline(entry: Entry, timeoutMs: number): GatewayError {
   if (entry.isInFlight || entry.wasCut) return unknownOutcome(entry.method, `no answer within ${timeoutMs} ms`);
-  return new GatewayError('DEADLINE', `${entry.method} could not be sent within ${timeoutMs} ms; it was not executed.`);
+  return new GatewayError('DEADLINE', `${entry.method} was not sent within ${timeoutMs} ms, so not executed.`);
 }
 
 function unknownOutcome(method: string, why: string): GatewayError {
-  return new GatewayError('UNKNOWN_OUTCOME', `${method}: ${why}; it may have been executed. Look before repeating it.`);
+  return new GatewayError('UNKNOWN_OUTCOME', `${method}: ${why}; it may have been executed, look before repeating it.`);
 }
 
 function aborted(what: string, cause?: unknown): GatewayError {
-  return new GatewayError('ABORTED', `The request ${what}.`, { cause });
+  return new GatewayError('ABORTED', `Aborted: ${what}`, { cause });
 }
 
 function byteLength(text: string): number {

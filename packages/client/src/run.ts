@@ -152,7 +152,7 @@ export class FollowedRun implements Run, FeedReader {
         this.#isSeen = true;
         this.#isAbsent = false;
         if (input.phase === 'taken' && input.into !== undefined) this.#runId = input.into;
-        if (input.phase === 'dropped') this.#end(runError('aborted', 'The session was reset before the message had its turn.', this.id));
+        if (input.phase === 'dropped') this.#end(runError('aborted', 'The session was reset before this message had its turn.', this.id));
       }
     }
   }
@@ -182,7 +182,7 @@ export class FollowedRun implements Run, FeedReader {
       if (this.#isTaken) void this.#recover();
       else this.#ports.subscriptions.join(this.#stream, this);
     } else if (why === 'scope_lost') {
-      this.#end(new GatewayError('FORBIDDEN', `The session ${this.#sessionKey} may not be read any more; the run goes on unseen.`));
+      this.#end(new GatewayError('FORBIDDEN', `${this.#stream} may not be read any more; the run goes on unseen.`));
     } else this.#end(why);
   }
 
@@ -215,8 +215,8 @@ export class FollowedRun implements Run, FeedReader {
       } else if (!this.#isFound()) {
         this.#end(
           end.status === 'error'
-            ? runError(reasonOf(end.stopReason), `The run ended while the connection was away: ${end.stopReason ?? 'error'}.`, this.id)
-            : new GatewayError('UNKNOWN_OUTCOME', `The gateway does not know the run ${this.id} any more; look into the history before asking again.`, {
+            ? runError(reasonOf(end.stopReason), `The run ended: ${end.stopReason ?? 'error'}.`, this.id)
+            : new GatewayError('UNKNOWN_OUTCOME', `The gateway does not know run ${this.id}; look into the history.`, {
                 details: { runId: this.id },
               }),
         );

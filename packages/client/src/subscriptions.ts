@@ -168,7 +168,7 @@ export class Subscriptions {
       return;
     }
     this.#forget(feed);
-    const why = answer.result === 'gone' ? 'deleted' : new GatewayError('FORBIDDEN', `Reading ${feed.name} is not allowed; connect with a scope or role that may.`, { details: { code: 'MISSING_SCOPE' } });
+    const why = answer.result === 'gone' ? 'deleted' : new GatewayError('FORBIDDEN', `Reading ${feed.name} needs another scope or role.`, { details: { code: 'MISSING_SCOPE' } });
     feed.end(why);
   }
 

@@ -1,5 +1,5 @@
 import { settle } from '@openclaw/protocol/testing';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { GatewayError, type PageScope, type StateChange } from '@openclaw/client';
 import { FakeGateway } from './fake-gateway.ts';
 
@@ -244,8 +244,8 @@ describe('liveness', () => {
     const fake = new FakeGateway();
     fake.hasStreams = false;
     fake.tickIntervalMs = 30_000;
-    const { states } = fake.connect();
-    await settle();
+    const { gateway, states } = fake.connect();
+    await vi.waitFor(() => expect(gateway.state).toBe('live'));
     await fake.clock.advance(59_000);
     expect(states.at(-1)?.state).toBe('live');
     await fake.clock.advance(1_100);

@@ -1,5 +1,5 @@
 import { settle } from '@openclaw/protocol/testing';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { collect, FakeGateway } from './fake-gateway.ts';
 
 async function live() {
@@ -8,7 +8,8 @@ async function live() {
   fake.tickIntervalMs = 30_000;
   fake.handlers.set('chat.history', () => ({ payload: { sessionKey: 'main', messages: [] } }));
   const { gateway } = fake.connect();
-  await settle();
+  // What stands in for streams is loaded when such a gateway is met.
+  await vi.waitFor(() => expect(gateway.state).toBe('live'));
   const run = { sessionKey: 'agent:main:main', agentId: 'main', seq: 1, ts: 1 };
   const chat = (runId: string, more: object) =>
     fake.last.send({ type: 'event', event: 'chat', payload: { ...run, runId, ...more } });

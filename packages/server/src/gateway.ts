@@ -147,7 +147,11 @@ class RunningGateway implements Gateway {
     this.#store = store;
     this.#startedAtMs = clock.elapsed();
     const now = () => clock.now();
-    const committer = new Committer({ store, ...(options.defer ? { defer: options.defer } : {}) });
+    const committer = new Committer({
+      store,
+      onFault: (error) => onWarning('a task after a commit failed inside the gateway', error),
+      ...(options.defer ? { defer: options.defer } : {}),
+    });
     const documents = new Documents(committer);
     const log = new StreamLog({ store, committer, elapsed: () => clock.elapsed() });
     const ledger = new Ledger({ committer, now });

@@ -1,1 +1,1 @@
-export { storeConformance, type StoreConformanceCase } from './streams/store-conformance.ts';
+export { type StoreConformanceCase, storeConformance } from './streams/store-conformance.ts';

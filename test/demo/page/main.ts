@@ -68,8 +68,19 @@ async function strike(fault: Fault): Promise<void> {
     leftPanel.mark(fault);
     rightPanel.mark(fault);
   }
-  await fetch(`/api/strike/${fault}`, { method: 'POST', headers: { 'x-demo': 'page' } });
+  if (fault === 'sleep') sleepUntilAnswered(`/api/strike/${fault}`);
+  else await fetch(`/api/strike/${fault}`, { method: 'POST', headers: { 'x-demo': 'page' } });
+  // What a browser says when a cable is back; on loopback it can't notice by itself.
+  if (fault === 'cut') dispatchEvent(new Event('online'));
   button.disabled = false;
+}
+
+/** Nothing of the page runs until the answer is there: the one use of a request that blocks. */
+function sleepUntilAnswered(path: string): void {
+  const request = new XMLHttpRequest();
+  request.open('POST', path, false);
+  request.setRequestHeader('x-demo', 'page');
+  request.send();
 }
 
 async function readSettings(): Promise<DemoSettings> {

@@ -60,7 +60,7 @@ export class Panel {
     const { tally, link, isEnded } = this.#side;
     const { received, count, lost, doubled, reordered } = tally;
     const state = this.#find('.link');
-    state.textContent = isEnded ? `${link.words}, answer complete` : link.words;
+    state.textContent = isEnded ? `${link.words}, answer over` : link.words;
     state.dataset.up = String(link.isUp);
     const score = this.#find('.score');
     score.replaceChildren(
@@ -96,7 +96,7 @@ export class Panel {
     if (this.#side.isEnded) {
       // The holes are what one wants to see at the end.
       const hole = box.querySelector<HTMLElement>('mark:last-of-type');
-      box.scrollTop = hole ? hole.offsetTop - box.offsetTop - box.clientHeight / 2 : box.scrollHeight;
+      box.scrollTop = hole ? hole.offsetTop - box.clientHeight / 2 : box.scrollHeight;
     } else box.scrollTop = box.scrollHeight;
   }
 

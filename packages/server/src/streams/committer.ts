@@ -19,6 +19,8 @@ interface Release {
 
 export interface CommitterOptions {
   store: EventStore;
+  /** Told of an error that a released task threw; the others run all the same. */
+  onFault?: (error: unknown) => void;
   /** Ends a tick; default `setImmediate`. A test passes its own to own the order. */
   defer?: (task: () => void) => void;
 }
@@ -35,6 +37,7 @@ export class Committer {
   failure: Error | undefined;
   readonly #store: EventStore;
   readonly #defer: (task: () => void) => void;
+  readonly #onFault: (error: unknown) => void;
   #current: Pending = emptyPending();
   #inFlight: Pending | undefined;
   /** The batch whose releases run at this moment: what they release in turn comes after the others. */
@@ -42,7 +45,8 @@ export class Committer {
   #isScheduled = false;
   #idleWaiters: (() => void)[] = [];
 
-  constructor({ store, defer = setImmediate }: CommitterOptions) {
+  constructor({ store, defer = setImmediate, onFault = () => {} }: CommitterOptions) {
+    this.#onFault = onFault;
     this.#store = store;
     this.#defer = defer;
   }
@@ -72,7 +76,7 @@ export class Committer {
   release(task: () => void, failed?: (error: unknown) => void): void {
     const target = this.#current.isDirty ? this.#current : (this.#inFlight ?? this.#releasing);
     if (target) target.releases.push({ task, failed });
-    else task();
+    else this.#run(task);
   }
 
   /** Resolves when nothing is under way. */
@@ -105,11 +109,11 @@ export class Committer {
     this.failure = undefined;
     this.commitCount++;
     for (const { records } of pending.batch.appends) this.eventCount += records.length;
-    for (const task of pending.applied) task();
+    for (const task of pending.applied) this.#run(task);
     this.#inFlight = undefined;
     // A release may change things; that makes the next batch, not this one.
     this.#releasing = pending;
-    for (const { task } of pending.releases) task();
+    for (const { task } of pending.releases) this.#run(task);
     this.#releasing = undefined;
     this.#next();
   }
@@ -125,8 +129,17 @@ export class Committer {
       `The store could not commit (${this.failure.message}); nothing was changed. Send the request again.`,
       { retryable: true, retryAfterMs: 1_000, cause },
     );
-    for (const { releases } of [pending, later]) for (const { failed } of releases) failed?.(error);
+    for (const { releases } of [pending, later]) for (const { failed } of releases) this.#run(() => failed?.(error));
     this.#next();
+  }
+
+  /** One task's fault must not keep the others of its commit from running. */
+  #run(task: () => void): void {
+    try {
+      task();
+    } catch (error) {
+      this.#onFault(error);
+    }
   }
 
   #next(): void {
