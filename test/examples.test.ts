@@ -76,6 +76,11 @@ test('examples/chat-web signs in by a link, asks, heals, waits and stops in a re
   const browser = await launchChromium(executablePath);
   undo.push(() => browser.close());
   const page = await browser.newPage();
+  let isDown = false;
+  await page.routeWebSocket(/\/gateway$/, (socket) => {
+    if (isDown) void socket.close();
+    else socket.connectToServer();
+  });
   const problems: string[] = [];
   page.on('pageerror', (error) => problems.push(error.message));
   page.on('console', (message) => {
@@ -93,31 +98,34 @@ test('examples/chat-web signs in by a link, asks, heals, waits and stops in a re
   // An approval is answered by a button; the answer streams on through a cut.
   await say(page, 'ask, then count to 150');
   await page.getByRole('button', { name: 'Allow' }).click();
-  await page.getByText(/^1 2 3 4 5 6 7/).waitFor();
+  await page
+    .locator('.answer')
+    .getByText(/^1 2 3 4 5 6 7/)
+    .waitFor();
   proxy.cut();
-  await page.getByText(numbers(150), { exact: true }).waitFor();
+  await answered(page, numbers(150));
   expect(await page.getByText('Allowed').count()).toBe(1);
 
   // What is said without a connection waits, over a reload too, and is sent once.
-  proxy.refuse(true);
+  isDown = true;
   proxy.reset();
-  await page
-    .getByText(/Connection lost/)
-    .first()
-    .waitFor();
+  await page.locator('#connection-words', { hasText: 'Connection lost' }).waitFor();
   await say(page, 'count to 5');
-  await page.getByText(/Waiting for the connection/).waitFor();
-  proxy.refuse(false);
-  await page.getByText(numbers(5), { exact: true }).waitFor();
+  await page.getByText(/^Waiting/).waitFor();
+  await page.reload();
+  await page.getByText(/^Waiting/).waitFor();
+  isDown = false;
+  await answered(page, numbers(5));
   await page.reload();
   await connected(page);
-  await page.getByText(numbers(150), { exact: true }).waitFor();
-  expect(await page.locator('.person').allTextContents()).toEqual(['ask, then count to 150', 'count to 5']);
+  await answered(page, numbers(150));
+  expect(await page.locator('.bubble').allTextContents()).toEqual(['ask, then count to 150', 'count to 5']);
+  expect(await page.getByText(/^Waiting/).count()).toBe(0);
 
   // Stop stops.
   await say(page, 'count to 9000');
   await page.getByRole('button', { name: 'Stop' }).click();
-  await page.getByText('Stopped.').waitFor();
+  await page.locator('.answer').getByText('Stopped.').waitFor();
   expect(await page.getByRole('button', { name: 'Stop' }).isHidden()).toBe(true);
   expect(problems).toEqual([]);
 });
@@ -162,6 +170,10 @@ async function builtPage(): Promise<string> {
 
 async function connected(page: Page): Promise<void> {
   await page.locator('#connection-words', { hasText: /^Connected$/ }).waitFor();
+}
+
+async function answered(page: Page, text: string): Promise<void> {
+  await page.locator('.answer').getByText(text, { exact: true }).waitFor();
 }
 
 async function say(page: Page, text: string): Promise<void> {

@@ -1,11 +1,11 @@
 // An agent as its own process, over WebSocket with its role's token. Asserts what it shows; exits 0 or 1.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { connect } from '@openclaw/client';
 import { createGateway } from '@openclaw/server';
-import { randomBytes } from 'node:crypto';
 
 const token = randomBytes(32).toString('base64url');
 const gateway = await createGateway({ auth: { mode: 'token', token } });

@@ -3,8 +3,8 @@ import { connect, isGatewayError } from '@openclaw/client';
 import { gatewayAddress } from './gateway-address.ts';
 import { PartPrinter } from './part-printer.ts';
 
-/** A gateway on the same machine answers in milliseconds; a restart takes a few seconds at most. */
-const patienceMs = 10_000;
+/** A gateway on the same machine answers in milliseconds; a restart takes a second or two. */
+const patienceMs = 4_000;
 
 const message = process.argv.slice(2).join(' ').trim();
 if (message === '') {
@@ -28,7 +28,9 @@ gateway.on('state', ({ state, reason }) => {
 });
 const giveUp = setTimeout(() => {
   if (wasLive) return;
-  fail(`No gateway answers at ${url} (${lastReason || 'no answer'}). Start one with "npm start", or name another with OPENCLAW_GATEWAY_URL.`);
+  fail(
+    `No gateway answers at ${url} (${lastReason || 'no answer'}). Start one with "npm start", or name another with OPENCLAW_GATEWAY_URL.`,
+  );
 }, patienceMs);
 
 const run = gateway.session(process.env.OPENCLAW_SESSION || 'main').send(message);
@@ -47,7 +49,9 @@ try {
   printer.end();
   if (!isGatewayError(error)) throw error;
   const isRefused = error.code === 'NOT_PAIRED' || String(error.details?.code ?? '').startsWith('AUTH_');
-  const hint = isRefused ? ` Set OPENCLAW_GATEWAY_TOKEN; ${token === undefined ? `there is no token in ${tokenFile}` : 'the one in use is not right'}.` : '';
+  const hint = isRefused
+    ? ` Set OPENCLAW_GATEWAY_TOKEN; ${token === undefined ? `there is no token in ${tokenFile}` : 'the one in use is not right'}.`
+    : '';
   fail(`${error.message}${hint}`);
 }
 clearTimeout(giveUp);

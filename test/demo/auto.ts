@@ -36,17 +36,24 @@ export async function runAutomatically(
   screenshot: string | undefined,
 ): Promise<{ line: string; isGood: boolean }> {
   const executablePath = findChromium();
-  if (!executablePath) throw new Error('No Chromium here. Debian: apt-get install chromium; elsewhere set OPENCLAW_CHROMIUM.');
+  if (!executablePath)
+    throw new Error('No Chromium here. Debian: apt-get install chromium; elsewhere set OPENCLAW_CHROMIUM.');
   const browser = await launchChromium(executablePath);
   try {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, deviceScaleFactor: 2, colorScheme: 'light' });
+    const context = await browser.newContext({
+      viewport: { width: 1280, height: 900 },
+      deviceScaleFactor: 2,
+      colorScheme: 'light',
+    });
     const page = await context.newPage();
     page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error.message}`));
     await page.goto(pageUrl);
     await pressAt(page, 'Cut cable', 0.12, 1);
     await pressAt(page, 'kill -9 gateway', 0.4, 2);
     await pressAt(page, 'Sleep 5 s', 0.58, 3);
-    await page.waitForFunction(() => document.body.dataset.result !== undefined, undefined, { timeout: 4 * patienceMs });
+    await page.waitForFunction(() => document.body.dataset.result !== undefined, undefined, {
+      timeout: 4 * patienceMs,
+    });
     const result = JSON.parse((await page.evaluate(() => document.body.dataset.result)) as string) as DemoResult;
     if (screenshot) {
       await page.mouse.move(0, 0);
@@ -64,7 +71,10 @@ async function pressAt(page: Page, name: string, share: number, incident: number
   await page.waitForFunction(
     (wanted) => {
       const cells = document.querySelectorAll('#left .grid i');
-      return cells.length > 0 && document.querySelectorAll('#left .grid i[data-fate=received]').length >= wanted * cells.length;
+      return (
+        cells.length > 0 &&
+        document.querySelectorAll('#left .grid i[data-fate=received]').length >= wanted * cells.length
+      );
     },
     share,
     { timeout: patienceMs },

@@ -83,7 +83,9 @@ export class GatewayProcess {
       }
       // Whatever else ends it is a defect, and no reason to try for ever.
       const isLast = ++this.#ownEndCount > toleratedEnds;
-      log(`The gateway ended by itself (${signal ?? code})${isLast ? ' once too often' : '; it is started again in a second'}.`);
+      log(
+        `The gateway ended by itself (${signal ?? code})${isLast ? ' once too often' : '; it is started again in a second'}.`,
+      );
       if (isLast) return;
       setTimeout(() => {
         if (!this.#isStopping) this.#spawn();

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FaultProxy, startFaultProxy } from '../fault-proxy.ts';
-import { GatewayProcess, freePort } from './gateway-process.ts';
-import { buildPage, type PageServer, servePage } from './page-server.ts';
+import { freePort, GatewayProcess } from './gateway-process.ts';
 import type { DemoSettings, Fault } from './page/settings.ts';
+import { buildPage, type PageServer, servePage } from './page-server.ts';
 
 export interface DemoOptions {
   /** How far the gateway counts. */

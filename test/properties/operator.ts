@@ -117,7 +117,7 @@ export class Operator {
     const key = name.startsWith('session:') ? canonicalSessionKey(name.slice('session:'.length)) : undefined;
     const stream = key === undefined ? name : sessionStream(key);
     const report = (invariant: string, problem: string) => findings.report(invariant, `${this.id}: ${problem}`);
-    const replica = new Replica(stream, truth, report, after !== undefined);
+    const replica = new Replica(stream, truth, report, after);
     const handlerMs = simulation.chance(0.15) ? simulation.integer(1, 400) : 0;
     const reading: Reading = { stream, name, replica, bookmark: after, handlerMs };
     this.readings.push(reading);

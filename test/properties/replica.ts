@@ -17,15 +17,26 @@ export class Replica {
   readonly #truth: Truth;
   readonly #report: (invariant: string, problem: string) => void;
   #isPlaced = false;
-  /** Whether it began with a place that it had not come to by itself. */
-  #isForged: boolean;
+  /** The place ahead of the stream that it was told to begin with: an event after it counts once the stream is there. */
+  #ahead: number | undefined;
 
-  constructor(stream: string, truth: Truth, report: (invariant: string, problem: string) => void, isForged = false) {
-    this.#isForged = isForged;
+  constructor(
+    stream: string,
+    truth: Truth,
+    report: (invariant: string, problem: string) => void,
+    after?: Pick<Bookmark, 'epoch' | 'offset'>,
+  ) {
     this.stream = stream;
     this.state = emptyState(stream);
     this.#truth = truth;
     this.#report = report;
+    const life = after && truth.find(stream, after.epoch);
+    if (!after || !life) return;
+    if (after.offset > life.head) this.#ahead = after.offset;
+    else {
+      this.#place(after);
+      this.state = life.stateAt(after.offset);
+    }
   }
 
   /** A place to go back to. */
@@ -67,16 +78,14 @@ export class Replica {
     const { event, payload, offset, from = offset, bookmark } = item;
     this.eventCount++;
     if (item.from !== undefined && item.from < offset) this.rangeCount++;
-    if (!this.#isPlaced && !this.#isForged) this.#report('I5', `${this.stream}: ${from} was told before any state`);
-    if (!this.#isPlaced) {
-      // A forged place: what follows it is what the truth has there.
+    const life = this.#truth.find(this.stream, bookmark.epoch);
+    if (!this.#isPlaced && life && from - 1 === this.#ahead) {
       this.#place({ ...bookmark, offset: from - 1 });
-      const life = this.#truth.find(this.stream, bookmark.epoch);
-      this.state = life && from - 1 <= life.head ? life.stateAt(from - 1) : this.state;
+      this.state = life.stateAt(from - 1);
     }
+    if (!this.#isPlaced) this.#report('I5', `${this.stream}: ${from} was told before any state`);
     if (offset <= this.offset) this.#report('I2', `${this.stream}: ${offset} was told after ${this.offset}`);
     else if (from > this.offset + 1) this.#report('I1', `${this.stream}: ${from} was told after ${this.offset}, without a reset`);
-    const life = this.#truth.find(this.stream, bookmark.epoch);
     const problem = life ? differenceOf(life, from, offset, event, payload) : `no life of it has the epoch ${bookmark.epoch}`;
     if (problem) this.#report('I2', `${this.stream} ${from}..${offset}: ${problem}`);
     try {
@@ -89,7 +98,6 @@ export class Replica {
 
   #place({ epoch, offset }: Pick<Bookmark, 'epoch' | 'offset'>): void {
     this.#isPlaced = true;
-    this.#isForged = false;
     this.isDeleted = false;
     this.epoch = epoch;
     this.offset = offset;

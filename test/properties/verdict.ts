@@ -16,7 +16,7 @@ export function judge(world: World, deeds: Deeds): void {
   const sessions = truth.lives.filter(({ stream }) => stream.startsWith('session:'));
   for (const life of sessions) judgeRuns(world, life, report);
   judgeKeys(world, deeds, sessions, report);
-  judgeTold(world, sessions, report);
+  judgeTold(world, deeds, sessions, report);
   for (const { id, readings } of world.operators) {
     for (const { replica } of readings) {
       const difference = replica.differs();
@@ -81,16 +81,13 @@ function judgeKeys(world: World, deeds: Deeds, sessions: Life[], report: Report)
     if (count > 1 || queued > 1 || count + dropped > 1) report('I3', `${key} was taken ${count} times, queued ${queued}, dropped ${dropped}`);
     const wasDeleted = sessions.some((life) => life.isDeleted && life.stream.endsWith(`:${sessionKey}`));
     const wasTaken = [...truth.ledger.values()].some((row) => row.key === key);
+    if (isStolen(world, key, message)) continue;
     if (wasTaken && count + dropped === 0 && !wasDeleted) report('I3', `${key} was taken, but its message is nowhere`);
     if (!wasTaken && count + queued > 0) report('I3', `${key} has a message, but was not claimed`);
     for (const { answer, message: sent } of operators.flatMap((operator) => operator.sends).filter((send) => send.key === key)) {
       if (/^(started|in_flight|ok|error|timeout)$/.test(answer) && !wasTaken) report('I3', `${key} was answered ${answer}, but not taken`);
       if (answer === 'INVALID_REQUEST' && sent === message) report('I3', `${key} sent again was refused`);
     }
-  }
-  for (const { message } of deeds.conflicts) {
-    const isThere = messages.concat(inputs.flatMap((input) => input.message ?? [])).some((row) => textOf(row) === message);
-    if (isThere) report('I3', `a message under a taken key was taken: ${message}`);
   }
   const patched = events.filter(({ event }) => event === 'session.updated').map(({ payload }) => (payload as Payload<'session.updated'>).entry.label);
   const done = operators.flatMap((operator) => operator.done);
@@ -116,8 +113,22 @@ function judgeApprovals({ truth }: World, report: Report): void {
   for (const [id, count] of counts) if (count > 1) report('I3', `${id} happened ${count} times`);
 }
 
+/** Whether a key was first used for another message than its owner's: whoever comes first has it. */
+function isStolen({ truth }: World, key: string, message: string): boolean {
+  for (const { events } of truth.lives) {
+    for (const { event, payload } of events) {
+      if (event !== 'session.message' && event !== 'session.input') continue;
+      const row = (payload as { message?: Message }).message;
+      if (row?.id === key) return textOf(row) !== message;
+    }
+  }
+  return false;
+}
+
 /** What clients were told of their runs is what happened. */
-function judgeTold({ findings }: World, sessions: Life[], report: Report): void {
+function judgeTold(world: World, deeds: Deeds, sessions: Life[], report: Report): void {
+  const { findings } = world;
+  const stolen = new Set(deeds.sends.filter(({ key, message }) => isStolen(world, key, message)).map(({ key }) => key));
   const answers = new Map<string, { message?: Message; isDeleted: boolean; phase?: string }>();
   for (const { events, isDeleted } of sessions) {
     for (const { event, payload } of events) {
@@ -131,6 +142,7 @@ function judgeTold({ findings }: World, sessions: Life[], report: Report): void 
     }
   }
   for (const [key, told] of findings.answers) {
+    if (stolen.has(key)) continue;
     for (const message of told) {
       const answer = answers.get(message.runId ?? key);
       if (answer?.isDeleted) continue;
@@ -143,13 +155,17 @@ function judgeTold({ findings }: World, sessions: Life[], report: Report): void 
   for (const [key, texts] of findings.heardTexts) {
     const runId = findings.answers.get(key)?.[0]?.runId ?? key;
     const answer = answers.get(runId);
-    if (!answer || answer.isDeleted) continue;
-    for (const text of texts) if (text !== textOf(answer.message)) report('I2', `the parts that were told of ${key} add up to another text: ${text}`);
+    if (!answer || answer.isDeleted || stolen.has(key)) continue;
+    // A message that was taken into another run is told of that from there on.
+    const isTold = (text: string) => (runId === key ? text === textOf(answer.message) : textOf(answer.message).endsWith(text));
+    for (const text of texts) if (!isTold(text)) report('I2', `the parts that were told of ${key} add up to another text: ${text}`);
   }
   for (const [key, errors] of findings.errors) {
     const answer = answers.get(key);
-    if (!answer || answer.isDeleted) continue;
+    if (!answer || answer.isDeleted || stolen.has(key)) continue;
     for (const error of errors) {
+      // One's own request may be taken back while a twin's with the same key goes through.
+      if (error.code === 'ABORTED' && error.message.includes('taken back')) continue;
       const isUnknown = error.code === 'UNKNOWN_OUTCOME' || error.code === 'INTERNAL';
       if (isUnknown || answer.phase === 'end') report('I4', `${key} stands at ${answer.phase}, but was told as ${error.code}: ${error.message}`);
     }

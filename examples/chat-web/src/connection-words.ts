@@ -21,7 +21,10 @@ export function connectionWords({ state, reason, retryAtMs, error }: StateChange
       return { tone: 'busy', words: 'Checking the connection…' };
     case 'backoff': {
       const seconds = Math.ceil(((retryAtMs ?? nowMs) - nowMs) / 1_000);
-      return { tone: 'busy', words: seconds > 1 ? `Connection lost; again in ${seconds} s` : 'Connection lost; reconnecting…' };
+      return {
+        tone: 'busy',
+        words: seconds > 1 ? `Connection lost; again in ${seconds} s` : 'Connection lost; reconnecting…',
+      };
     }
     case 'offline':
       return { tone: 'bad', words: 'No network; messages wait here' };

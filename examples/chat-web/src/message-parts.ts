@@ -40,7 +40,13 @@ export function readRow(row: unknown): HistoryRow {
         parts.push({ type: 'thinking', itemId, delta: block.thinking ?? '', text: block.thinking ?? '' });
         break;
       case 'toolCall':
-        parts.push({ type: 'tool', phase: 'start', toolCallId: block.id ?? itemId, name: block.name ?? 'tool', args: block.arguments });
+        parts.push({
+          type: 'tool',
+          phase: 'start',
+          toolCallId: block.id ?? itemId,
+          name: block.name ?? 'tool',
+          args: block.arguments,
+        });
         break;
       case 'toolResult': {
         const toolCallId = block.toolCallId ?? itemId;

@@ -70,7 +70,8 @@ function renderBlock(block: string): HTMLElement {
   return paragraph;
 }
 
-const marks = /(`+)(.+?)\1|\*\*(.+?)\*\*|(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])|\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)|(https?:\/\/[^\s<>()`]+[^\s<>()`.,;:!?'"])/g;
+const marks =
+  /(`+)(.+?)\1|\*\*(.+?)\*\*|(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])|\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)|(https?:\/\/[^\s<>()`]+[^\s<>()`.,;:!?'"])/g;
 
 function inline(text: string): (Node | string)[] {
   const nodes: (Node | string)[] = [];

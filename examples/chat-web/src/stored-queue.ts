@@ -17,7 +17,10 @@ export const storedQueue = {
   },
   put(request: StoredRequest) {
     const known = order(prefix + request.id);
-    localStorage.setItem(prefix + request.id, JSON.stringify({ ...request, order: known || Date.now() + performance.now() / 1e6 }));
+    localStorage.setItem(
+      prefix + request.id,
+      JSON.stringify({ ...request, order: known || Date.now() + performance.now() / 1e6 }),
+    );
   },
   remove(id: string) {
     localStorage.removeItem(prefix + id);

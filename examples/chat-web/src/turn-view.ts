@@ -61,7 +61,8 @@ export class TurnView {
         if (part.kind === 'notice' && part.title) this.#append(element('p', 'notice', part.title));
         break;
       case 'reset':
-        if (this.root.dataset.hasContent) this.#append(element('p', 'notice', `Something may be missing here (${part.reason}).`));
+        if (this.root.dataset.hasContent)
+          this.#append(element('p', 'notice', `Something may be missing here (${part.reason}).`));
     }
     this.#events.grown();
   }
@@ -85,7 +86,8 @@ export class TurnView {
     this.#waiting?.remove();
     this.#render();
     this.root.removeAttribute('aria-busy');
-    for (const { details } of this.#tools.values()) if (details.dataset.phase !== 'result') details.dataset.phase = 'ended';
+    for (const { details } of this.#tools.values())
+      if (details.dataset.phase !== 'result') details.dataset.phase = 'ended';
     for (const card of this.#approvals.values()) for (const button of card.querySelectorAll('button')) button.remove();
   }
 
@@ -161,8 +163,17 @@ export class TurnView {
     if (description) card.append(element('p', '', description));
     if (args !== undefined && !isEmpty(args)) setSection(card, 'With', args);
     if (phase === 'resolved') {
-      const who = reason === 'timeout' ? ', since nobody answered in time' : reason === 'run_ended' ? ', since the run ended' : '';
-      const verdict = element('p', `verdict ${decision ?? 'deny'}`, `${decision === 'allow' ? 'Allowed' : 'Denied'}${who}`);
+      const who =
+        reason === 'timeout'
+          ? ', since nobody answered in time'
+          : reason === 'run_ended'
+            ? ', since the run ended'
+            : '';
+      const verdict = element(
+        'p',
+        `verdict ${decision ?? 'deny'}`,
+        `${decision === 'allow' ? 'Allowed' : 'Denied'}${who}`,
+      );
       verdict.tabIndex = -1;
       card.append(verdict);
       if (hadFocus) verdict.focus();

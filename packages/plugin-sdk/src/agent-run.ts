@@ -229,6 +229,12 @@ export class AgentRun {
     });
   }
 
+  /** What must not be done twice is on record before it is done: an attempt after a crash then finds it in the journal (S14). */
+  async #committed(): Promise<void> {
+    await this.window.drained();
+    if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
+  }
+
   async *#call<T>(journal: Journal, call: Call, execute: () => T | Promise<T>): AsyncGenerator<AgentPart, T, void> {
     const { approval, toolCallId = this.#writer.nextToolCallId(), ...rest } = call;
     const named = { toolCallId, ...rest };
@@ -244,6 +250,7 @@ export class AgentRun {
       if (decision === 'deny') throw new DeniedError(call.name);
     }
     yield toolStart(named);
+    if (call.safe !== true) await this.#committed();
     try {
       const result = await execute();
       yield toolResult(named, result);

@@ -1,7 +1,11 @@
 import type { Fault } from './settings.ts';
 import type { Side } from './side.ts';
 
-const names: Readonly<Record<Fault, string>> = { cut: '✂ Cable cut for 3 s', kill: '☠ Gateway killed with -9', sleep: '☾ Slept for 5 s' };
+const names: Readonly<Record<Fault, string>> = {
+  cut: '✂ Cable cut for 3 s',
+  kill: '☠ Gateway killed with -9',
+  sleep: '☾ Slept for 5 s',
+};
 
 /** One thing that was done, and what came of it on each side. */
 export interface Incident {
@@ -16,7 +20,10 @@ export class FaultLog {
   readonly incidents: Incident[] = [];
   readonly #body: HTMLElement;
   readonly #sides: { left: Side; right: Side };
-  #rows: { cells: Record<'left' | 'right', { time: HTMLElement; lost: HTMLElement }>; lostBefore: Record<'left' | 'right', number> }[] = [];
+  #rows: {
+    cells: Record<'left' | 'right', { time: HTMLElement; lost: HTMLElement }>;
+    lostBefore: Record<'left' | 'right', number>;
+  }[] = [];
 
   constructor(body: HTMLElement, sides: { left: Side; right: Side }) {
     this.#body = body;

@@ -3,7 +3,7 @@ import { OwnClient } from './own-client.ts';
 import { Panel } from './panel.ts';
 import { PublishedClient, publishedVersion } from './published-client.ts';
 import type { DemoResult, DemoSettings, Fault } from './settings.ts';
-import { sha256, Side } from './side.ts';
+import { Side, sha256 } from './side.ts';
 
 /** How long the right side may take to hear of the end, once the left one has. */
 const patienceMs = 8_000;
@@ -50,7 +50,9 @@ async function ask(): Promise<void> {
   right.end();
   rightPanel.showHash(await sha256(right.tally.text));
   const isMended = right.finalText !== undefined && (await sha256(right.finalText)) === settings.expectedHash;
-  byId('mended').textContent = isMended ? 'here it could: the last frame had all of it' : 'here it could not: no frame came any more';
+  byId('mended').textContent = isMended
+    ? 'here it could: the last frame had all of it'
+    : 'here it could not: no frame came any more';
   const result: DemoResult = {
     left: await left.result(settings.expectedHash),
     right: await right.result(settings.expectedHash),

@@ -22,7 +22,9 @@ export class OwnClient {
   constructor(side: Side, { url, token }: { url: string; token: string }) {
     this.#side = side;
     this.gateway = connect({ url, token, client: { id: 'webchat', mode: 'webchat', displayName: 'demo, left' } });
-    this.gateway.on('state', ({ state }) => side.setLink({ words: words[state], isUp: state === 'live' || state === 'resuming' || state === 'probing' }));
+    this.gateway.on('state', ({ state }) =>
+      side.setLink({ words: words[state], isUp: state === 'live' || state === 'resuming' || state === 'probing' }),
+    );
   }
 
   /** Asks, and streams the answer to the side until it ends. The id of the run is known at once. */
@@ -31,7 +33,8 @@ export class OwnClient {
     const done = (async () => {
       try {
         for await (const part of run) {
-          if (part.type === 'text') this.#side.take(part.replace ? part.text : part.delta, { isWhole: part.replace === true });
+          if (part.type === 'text')
+            this.#side.take(part.replace ? part.text : part.delta, { isWhole: part.replace === true });
         }
       } catch (error) {
         this.#side.setLink({ words: isGatewayError(error) ? error.message : String(error), isUp: false });

@@ -65,9 +65,17 @@ export class Panel {
     const score = this.#find('.score');
     score.replaceChildren(
       figure(`${number.format(received)} / ${number.format(count)}`, 'parts received', received === count && isEnded),
-      figure(`${number.format(lost)} · ${number.format(doubled)} · ${number.format(reordered)}`, 'lost · doubled · reordered', lost + doubled + reordered === 0),
+      figure(
+        `${number.format(lost)} · ${number.format(doubled)} · ${number.format(reordered)}`,
+        'lost · doubled · reordered',
+        lost + doubled + reordered === 0,
+      ),
       this.#hash
-        ? figure(`${this.#hash.isRight ? '✓' : '✗'} ${this.#hash.text.slice(0, 8)}…`, this.#hash.isRight ? 'SHA-256 matches' : 'SHA-256 differs', this.#hash.isRight)
+        ? figure(
+            `${this.#hash.isRight ? '✓' : '✗'} ${this.#hash.text.slice(0, 8)}…`,
+            this.#hash.isRight ? 'SHA-256 matches' : 'SHA-256 differs',
+            this.#hash.isRight,
+          )
         : figure('…', 'SHA-256 at the end'),
     );
     this.#find('.grid').setAttribute('aria-label', `${received} of ${count} parts received, ${lost} lost`);

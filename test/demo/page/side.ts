@@ -1,5 +1,5 @@
-import { Tally } from './tally.ts';
 import type { SideResult } from './settings.ts';
+import { Tally } from './tally.ts';
 
 /** How a client shows its connection: words, and whether they are good news. */
 export interface Link {

@@ -1,8 +1,16 @@
-import { GatewayError, type Message, mainSessionKey, methods, type Result } from '@openclaw/protocol';
+import {
+  GatewayError,
+  type Message,
+  mainSessionKey,
+  methods,
+  type Payload,
+  type Result,
+  type SessionState,
+} from '@openclaw/protocol';
 import { conflict, executeOnce } from '../dispatch/keyed.ts';
 import { hashParams } from '../dispatch/ledger.ts';
 import { AtRelease, type Call, implement, type MethodImplementation } from '../dispatch/method.ts';
-import { v4Message } from '../projection/v4-message.ts';
+import { v4Message, v4SessionMessage } from '../projection/v4-message.ts';
 import type { NewMessage } from '../runs/intake.ts';
 import type { RunOutcome } from '../runs/open-runs.ts';
 import { decodeAttachments, putMedia } from '../sessions/message-media.ts';
@@ -210,8 +218,12 @@ async function history(
   const { limit = 200, offset = 0, maxChars } = params;
   const stream = await sessions.open(sessions.canonicalKey(params.sessionKey, params.agentId));
   const since = params.cursor === undefined ? undefined : parseCursor(params.cursor, stream);
-  if (since === 'reset')
-    return new AtRelease(() => ({ result: { kind: 'reset', sessionKey: params.sessionKey, messages: [] } }));
+  const reset = () =>
+    new AtRelease(() => {
+      const empty = peer.hasStreams ? { sessionKey: params.sessionKey, messages: [] } : {};
+      return { result: { kind: 'reset', ...empty } as unknown as Result<'chat.history'> };
+    });
+  if (since === 'reset') return reset();
   const total = (stream.committedState as SessionStream['state']).messageCount;
   // What is committed while the messages are read follows the position.
   const position = { stream: stream.name, epoch: stream.epoch, offset: stream.committedHead };
@@ -220,10 +232,13 @@ async function history(
   const records = wanted > 0 ? await log.readMessages(stream, before, wanted, pageBytes) : [];
   const page = since === undefined ? records : records.filter((record) => record.offset > since);
   const first = total - offset - records.length;
+  // More came since than one page holds: what lies between would be left out in silence.
+  if (since !== undefined && first > 0 && page.length === records.length) return reset();
   const messages = page.map((record) => {
-    const { payload } = JSON.parse(record.frame.text) as { payload: { message: Message; messageSeq: number } };
+    const { payload } = JSON.parse(record.frame.text) as { payload: Payload<'session.message'> };
     const message = maxChars === undefined ? payload.message : cutMessage(payload.message, maxChars);
-    return peer.hasStreams ? message : v4Message(message, payload.messageSeq);
+    if (peer.hasStreams) return message;
+    return since === undefined ? v4Message(message, payload.messageSeq) : v4SessionMessage({ ...payload, message });
   });
   const newest = records.at(-1)?.offset ?? 0;
   return new AtRelease(() => {
@@ -235,17 +250,21 @@ async function history(
       startedAt: active.startedAt,
       events: [],
     };
-    const result = {
+    const facts = {
       sessionKey: params.sessionKey,
       ...(entry ? { sessionId: entry.sessionId } : {}),
-      ...(since === undefined ? {} : { kind: 'delta' }),
-      messages: messages as Message[],
       hasMore: first > 0,
       ...(first > 0 ? { nextOffset: offset + records.length } : {}),
       totalMessages: total,
-      pendingInputs: { items: inputs.map(({ runId, mode }) => ({ runId, mode })), total: inputs.length },
-      deltaCursor: `${stream.epoch}.${newest}`,
       defaults: {},
+    };
+    const result = {
+      // v4's answer to a cursor is closed: it has nothing of a page.
+      ...(since === undefined || peer.hasStreams ? facts : {}),
+      ...(since === undefined ? {} : { kind: 'delta' }),
+      messages: messages as Message[],
+      pendingInputs: { items: inputs.slice(0, 20).map(pendingInput), total: inputs.length },
+      deltaCursor: `${stream.epoch}.${newest}`,
       sessionInfo: {
         ...(entry ?? { key: params.sessionKey }),
         hasActiveRun: open.length > 0,
@@ -256,6 +275,19 @@ async function history(
     };
     return { result: result as Result<'chat.history'> };
   });
+}
+
+/** A queued message as v4 lists it: not yet a row of the transcript, so without a number in it. */
+function pendingInput({ runId, message }: SessionState['inputs'][number]) {
+  const { __openclaw: facts, ...row } = v4Message(message, 0);
+  const { seq: _seq, ...known } = facts;
+  return {
+    id: message.id,
+    runId,
+    message: { ...row, __openclaw: known },
+    acceptedAt: message.timestamp,
+    state: 'queued',
+  };
 }
 
 /** Connections with streams have the whole from their stream; their frames are bounded (S22). */

@@ -44,11 +44,12 @@ export function systemMethods(parts: GatewayParts, facts: SystemFacts): MethodIm
         hash: createHash('sha256').update(JSON.stringify(values)).digest('hex').slice(0, 16),
       };
     }),
-    implement(methods['agents.list'], () => ({
+    implement(methods['agents.list'], (_params, { peer }) => ({
       defaultId: parts.defaultAgentId,
       mainKey: 'main',
       scope: 'per-sender',
-      agents: agents.list(),
+      // v4's rows are closed and do not know `attached`.
+      agents: peer.hasStreams ? agents.list() : agents.list().map(({ attached: _attached, ...row }) => row),
     })),
     implement(methods['models.list'], () => ({ models: agents.models })),
     implement(methods['media.read'], async ({ id, at = 0, maxBytes = 131_072 }): Promise<Result<'media.read'>> => {

@@ -176,7 +176,14 @@ export class AgentCalls {
         for (const field of ['result', 'partialResult', 'args'] as const) {
           if (data[field] !== undefined) data[field] = fitToolResult(this.#committer, run.stream.name, data[field]);
         }
-        this.#openRuns.append(run, { stream: 'tool', data }, data.phase === 'result' ? { keep: 'fact' } : {}, n);
+        // A call that must not be repeated begins when its start is on the disk (S14, S21).
+        const isOnce = data.phase === 'start' && data.safe !== true;
+        this.#openRuns.append(
+          run,
+          { stream: 'tool', data },
+          { ...(data.phase === 'result' ? { keep: 'fact' } : {}), durable: isOnce },
+          n,
+        );
         return;
       }
       case 'approval': {
