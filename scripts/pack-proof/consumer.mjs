@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { nodeBinary, root, run, toolEnvironment } from '../toolchain.mjs';
 
 /** Packages that promise to run on Node 20.19 too. */
-const forOldNode = ['@openclaw/protocol', '@openclaw/client', '@openclaw/plugin-sdk'];
+export const forOldNode = ['@openclaw/protocol', '@openclaw/client', '@openclaw/plugin-sdk'];
 /** Limits of a production install, from the goals. */
 const maxInstall = { megabytes: 80, packages: 80 };
 
@@ -54,8 +54,8 @@ export async function proveTypes(folder, packs, proof) {
   }
 }
 
-/** Compiles `files` of a folder strictly, without writing anything. */
-export function typeCheck(folder, files, resolution = 'nodenext') {
+/** Compiles `files` of a folder strictly; with `emit` the JavaScript is written beside them. */
+export function typeCheck(folder, files, resolution = 'nodenext', { emit = false } = {}) {
   const compilerOptions = {
     target: 'es2023',
     lib: ['es2023', 'dom', 'dom.iterable', 'dom.asynciterable'],
@@ -65,7 +65,8 @@ export function typeCheck(folder, files, resolution = 'nodenext') {
     strict: true,
     skipLibCheck: false,
     noUncheckedIndexedAccess: true,
-    noEmit: true,
+    rootDir: '.',
+    noEmit: !emit,
   };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
   return run(join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.json', '--pretty', 'false'], { cwd: folder });
@@ -107,7 +108,7 @@ export async function proveVite(folder, proof) {
 
 /** Every entry point is imported, and required, on the Nodes that it promises. */
 export async function proveRuntime(folder, packs, proof) {
-  const old = oldNode();
+  const old = oldNode;
   if (!old) proof.leaveOut('Node 20.19+: none on PATH (set OPENCLAW_NODE20)');
   for (const { name, manifest } of packs) {
     for (const [entry, target] of Object.entries(manifest.exports ?? {})) {
@@ -151,7 +152,9 @@ export function plainEnvironment(extra = {}) {
 }
 
 /** A Node 20.19+ outside this repository, if there is one. */
-function oldNode() {
+export const oldNode = findOldNode();
+
+function findOldNode() {
   const candidates = [
     process.env.OPENCLAW_NODE20,
     ...ownPath()

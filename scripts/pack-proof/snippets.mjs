@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { nodeBinary, root, run } from '../toolchain.mjs';
-import { plainEnvironment, typeCheck } from './consumer.mjs';
+import { forOldNode, oldNode, plainEnvironment, typeCheck } from './consumer.mjs';
 
 const token = 'pack-proof-token';
 
@@ -27,17 +27,32 @@ export async function proveSnippets(folder, packs, proof) {
   try {
     for (const { file, source, isRun, where } of snippets) {
       if (!isRun) continue;
-      writeFileSync(join(folder, file), source.replaceAll('ws://127.0.0.1:18789', gateway.url.replace('http', 'ws')));
-      await proof.check(`${where} runs`, () =>
-        run('timeout', ['60', nodeBinary(), '--no-warnings', file], {
-          cwd: folder,
-          env: plainEnvironment({ OPENCLAW_GATEWAY_TOKEN: token }),
-        }),
-      );
+      const script = file.replace(/\.ts$/, '.js');
+      const code = readFileSync(join(folder, script), 'utf8');
+      writeFileSync(join(folder, script), code.replaceAll('ws://127.0.0.1:18789', gateway.url.replace('http', 'ws')));
+      const isForOld = importsOf(source).every((name) => forOldNode.includes(name));
+      for (const node of [nodeBinary(), ...(oldNode && isForOld ? [oldNode] : [])]) {
+        await proof.check(`${where} runs${node === oldNode ? ' on Node 20' : ''}`, () =>
+          run('timeout', ['60', node, script], {
+            cwd: folder,
+            env: plainEnvironment({ OPENCLAW_GATEWAY_TOKEN: token }),
+          }),
+        );
+      }
     }
   } finally {
     await gateway.stop();
   }
+}
+
+/** The packages that a snippet imports, without their entries. */
+function importsOf(source) {
+  return [...source.matchAll(/from '(@?[^'./][^']*)'/g)].map(([, name]) =>
+    name
+      .split('/')
+      .slice(0, name.startsWith('@') ? 2 : 1)
+      .join('/'),
+  );
 }
 
 function snippetsOf(path, place) {

@@ -50,6 +50,43 @@ describe('a running gateway', () => {
     expect([...kinds]).toEqual(expect.arrayContaining(['thinking', 'tool', 'text']));
   });
 
+  test('asks the model that its flags name, with its key, and keeps the key to itself', async () => {
+    const asked: { authorization: string | undefined; model: unknown }[] = [];
+    const model = createHttpServer((request, response) => {
+      let body = '';
+      request.setEncoding('utf8').on('data', (text: string) => {
+        body += text;
+      });
+      request.on('end', () => {
+        asked.push({ authorization: request.headers.authorization, model: JSON.parse(body).model });
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        for (const word of ['It ', 'is ', 'Tuesday.']) {
+          const choices = [{ index: 0, delta: { role: 'assistant', content: word }, finish_reason: null }];
+          response.write(`data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', choices })}\n\n`);
+        }
+        const choices = [{ index: 0, delta: {}, finish_reason: 'stop' }];
+        response.end(
+          `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', choices })}\n\ndata: [DONE]\n\n`,
+        );
+      });
+    });
+    await occupied(model, async (port) => {
+      const agentUrl = `http://127.0.0.1:${port}/v1`;
+      const program = workshop.start(['--agent-url', agentUrl, '--agent-model', 'm-1'], {
+        OPENCLAW_AGENT_KEY: 'hush-hush',
+      });
+      const run = client(await program.url())
+        .session('main')
+        .send('What day is it?');
+      expect(textOf(await run.final)).toBe('It is Tuesday.');
+      expect(asked).toEqual([{ authorization: 'Bearer hush-hush', model: 'm-1' }]);
+      expect(program.output).toContain(`m-1 at ${agentUrl}`);
+      expect(program.output).not.toContain('hush-hush');
+      program.kill('SIGKILL');
+      await program.exited;
+    });
+  });
+
   test('goes on with the same run after kill -9 in the middle of an answer', async () => {
     const first = workshop.start();
     const url = await first.url();

@@ -1,6 +1,6 @@
 import type { Clock, ConnectParams, Role } from '@openclaw/protocol/wire';
 import type { HelloOk } from '@openclaw/protocol';
-import type { DeviceIdentity } from './device.ts';
+import type { DeviceSigner } from './device.ts';
 import type { Dialer } from './dialer.ts';
 import type { Limits } from './limits.ts';
 import type { QueueStore } from './queue-store.ts';
@@ -26,8 +26,8 @@ export interface ConnectOptions {
   deviceToken?: string;
   /** A one-use code; dropped as soon as the gateway answers it with a device token. */
   bootstrapToken?: string;
-  /** A device identity that signs the gateway's challenge. */
-  device?: DeviceIdentity;
+  /** Proves a device identity to the gateway: `deviceSigner({ id, publicKey, sign })`. */
+  device?: DeviceSigner;
   /** Who connects. Default: id `gateway-client`, mode `backend`, this package's version, this platform. */
   client?: Partial<ConnectParams['client']>;
   /** Default `operator`. */

@@ -50,6 +50,10 @@ class ConnectedGateway implements Gateway {
   #direct: Pick<PlainBridge, 'call'> = {
     call: (method, params, answer) => this.#queue.addControl(method, params, answer),
   };
+  #control = ((method: string, params?: unknown) =>
+    new Promise((resolve, reject) => {
+      this.#queue.addControl(method, params, { resolve, reject });
+    })) as RequestFunction;
   /** Stands between this client and a gateway without streams. */
   #bridge: PlainBridge | undefined;
 
@@ -138,35 +142,31 @@ class ConnectedGateway implements Gateway {
     this.#current = hello;
     const credentials = this.#handshake.granted(hello);
     if (credentials) this.#emitter.emit('credentials', credentials);
-    this.#queue.connected({ hasStreams: hasStreams(hello), maxPayloadBytes: hello.policy.maxPayload });
-    if (this.#prepare) {
-      const request = ((method: string, params?: unknown) =>
-        new Promise((resolve, reject) => {
-          this.#queue.addControl(method, params, { resolve, reject });
-        })) as RequestFunction;
-      try {
-        await this.#prepare(hello, request);
-      } catch (error) {
-        if (this.#current === hello) this.#refused(asGatewayError(error));
-        return;
+    this.#queue.connected(hello.policy.maxPayload);
+    let isKeyless: ((method: string) => boolean) | undefined;
+    try {
+      await this.#prepare?.(hello, this.#control);
+      if (!hasStreams(hello) && this.#current === hello) {
+        const plain = await import('./plain-v4.ts');
+        isKeyless = plain.isKeyless;
+        this.#bridge = new plain.PlainBridge({
+          hello,
+          call: this.#direct.call,
+          unsupported: (message) => new GatewayError('UNSUPPORTED', message),
+          event: (frame) => void this.#subscriptions.event(frame, 0),
+        });
       }
+    } catch (cause) {
+      const error = asGatewayError(cause);
       if (this.#current !== hello) return;
+      if (error.retryable) this.#connection.drop(error.message, error.retryAfterMs);
+      else this.#connection.fail(error);
     }
-    if (!hasStreams(hello)) {
-      const { PlainBridge } = await import('./plain-v4.ts');
-      if (this.#current !== hello) return;
-      const { call } = this.#direct;
-      this.#bridge = new PlainBridge({ hello, call, event: (frame) => void this.#subscriptions.event(frame, 0) });
-    }
+    if (this.#current !== hello) return;
     const subscribed = this.#subscriptions.connected(hello);
-    this.#queue.ready();
+    this.#queue.ready(isKeyless);
     await subscribed;
     if (this.#current === hello) this.#connection.resumed();
-  }
-
-  #refused(error: GatewayError): void {
-    if (error.retryable) this.#connection.drop(error.message, error.retryAfterMs);
-    else this.#connection.fail(error);
   }
 
   #frame(frame: ResponseFrame | EventFrame, units: number): void {

@@ -19,10 +19,7 @@ import { Heartbeat } from './heartbeat.ts';
 import type { Limits } from './limits.ts';
 import { isOffline, type PageScope, watchPage } from './wake.ts';
 
-// Spelled out: the table of close codes would weigh more in a bundle than all its uses here.
 const normalClose = 1000;
-const forbiddenCloses: ReadonlySet<number> = new Set([4401, 4403]);
-const replacedClose = 4409;
 const connectId = 'connect';
 const probeId = 'probe';
 /** Live this long, a connection counts as stable: delays and limits begin anew (S22, S24). */
@@ -247,7 +244,7 @@ export class Connection {
     const isBeforeHello = this.phase === 'dialing' || this.phase === 'handshaking';
     if (action === 'refused' && isBeforeHello) this.#refusals++;
     if (action === 'fatal' || this.#refusals >= maxRefusals) {
-      const error = new GatewayError(fatalCode(closeCode), `The gateway ${reason}; change that, then connect() again.`, {
+      const error = new GatewayError('UNAVAILABLE', `The gateway ${reason}; change that, then connect() again.`, {
         details: { closeCode },
       });
       this.#end({ type: 'fail' }, 'fatal', reason, error, closeCode);
@@ -264,7 +261,7 @@ export class Connection {
     const isStable = this.#hello && clock.elapsed() - this.#helloAtMs >= stableMs;
     // After a sleep the end of the old connection may be heard of before any timer runs; that is a wake, too (S24).
     if (isStable || this.#heartbeat.isOverdue) this.#attempt = 0;
-    this.#release(code === 'silent' || code === 'probe-unanswered' ? silentClose : normalClose, reason);
+    this.#release(code === 'silent' || code === 'probe-unanswered' ? silentClose : normalClose, code);
     const restartInMs = this.#restartAtMs === undefined ? 0 : Math.max(0, this.#restartAtMs - clock.elapsed());
     this.#restartAtMs = undefined;
     const delayMs = backoffMs(this.#attempt++, random, { retryAfterMs: Math.max(retryAfterMs ?? 0, restartInMs), minMs });
@@ -281,7 +278,7 @@ export class Connection {
 
   #end(input: Input, code: StateCode, reason: string, error: GatewayError, closeCode?: number): void {
     if (transition(this.phase, input) === undefined) return;
-    this.#release(normalClose, reason);
+    this.#release(normalClose, code);
     this.#stopWatching?.();
     this.#move(input, code, reason, {
       error: input.type === 'fail' ? error : undefined,
@@ -334,9 +331,4 @@ export function hasStreams(hello: HelloOk): boolean {
 export function asGatewayError(error: unknown): GatewayError {
   if (isGatewayError(error)) return error;
   return new GatewayError('INTERNAL', error instanceof Error ? error.message : String(error), { cause: error });
-}
-
-function fatalCode(closeCode: number): GatewayError['code'] {
-  if (forbiddenCloses.has(closeCode)) return 'FORBIDDEN';
-  return closeCode === replacedClose ? 'UNAVAILABLE' : 'INVALID_REQUEST';
 }

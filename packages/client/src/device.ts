@@ -1,5 +1,17 @@
 import type { ConnectParams } from '@openclaw/protocol';
 
+/** What a device has to prove itself for. */
+export interface DeviceChallenge {
+  /** The `connect` params that will be sent, without `device`. */
+  params: ConnectParams;
+  nonce: string;
+  /** The clock of the gateway, in ms since 1970. */
+  signedAt: number;
+}
+
+/** Answers a challenge with the `device` field of `connect`. Made by {@link deviceSigner}, or by the application. */
+export type DeviceSigner = (challenge: DeviceChallenge) => Promise<NonNullable<ConnectParams['device']>>;
+
 /** A device identity: an Ed25519 key pair that the application keeps. The private key never leaves `sign`. */
 export interface DeviceIdentity {
   /** SHA-256 of the raw 32-byte public key, lower-case hex. */
@@ -10,23 +22,16 @@ export interface DeviceIdentity {
   sign(payload: string): string | Promise<string>;
 }
 
-/** The v3 payload that a device signs to prove itself for one challenge. */
-export function devicePayload(id: string, params: ConnectParams, signedAt: number, nonce: string): string {
-  const { client, auth } = params;
-  const token = auth?.token ?? auth?.deviceToken ?? auth?.bootstrapToken ?? '';
-  return [
-    'v3',
-    id,
-    client.id,
-    client.mode,
-    params.role ?? 'operator',
-    (params.scopes ?? []).join(','),
-    String(signedAt),
-    token,
-    nonce,
-    asciiLower(client.platform),
-    asciiLower(client.deviceFamily ?? ''),
-  ].join('|');
+/** Signs challenges with a device identity, by the v3 payload of the protocol. */
+export function deviceSigner({ id, publicKey, sign }: DeviceIdentity): DeviceSigner {
+  return async ({ params, nonce, signedAt }) => {
+    const { client, auth, role = 'operator', scopes = [] } = params;
+    const token = auth?.token ?? auth?.deviceToken ?? auth?.bootstrapToken ?? '';
+    const { id: clientId, mode, platform, deviceFamily = '' } = client;
+    const fields = ['v3', id, clientId, mode, role, scopes.join(','), signedAt, token, nonce];
+    const payload = [...fields, asciiLower(platform), asciiLower(deviceFamily)].join('|');
+    return { id, publicKey, signature: await sign(payload), signedAt, nonce };
+  };
 }
 
 function asciiLower(text: string): string {

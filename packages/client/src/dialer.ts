@@ -1,4 +1,4 @@
-import { closeReason, GatewayError, type Transport } from '@openclaw/protocol/wire';
+import { GatewayError, type Transport } from '@openclaw/protocol/wire';
 import IsomorphicSocket from 'isomorphic-ws';
 
 /** Opens a new transport to the gateway; called for every attempt. Throwing counts as a failed attempt. */
@@ -71,7 +71,7 @@ export function socketTransport(socket: SocketLike): Transport {
     close(code, reason) {
       // A silent peer would not answer the closing handshake either.
       if (code === silentClose && socket.terminate) socket.terminate();
-      else socket.close(code, closeReason(reason));
+      else socket.close(code, reason);
     },
   };
 }

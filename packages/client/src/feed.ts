@@ -14,6 +14,8 @@ export interface FeedReader {
   cursor: Bookmark | undefined;
   /** Without a cursor: true to begin with a snapshot, false to begin wherever the feed is. */
   readonly needsState: boolean;
+  /** Where the feed last found a gap for it. */
+  gapAt?: Bookmark | undefined;
   /** One event, applied; `cursor` is already behind it. */
   event(frame: StreamEventFrame, units: number): void;
   /** Continuity broke, or the first snapshot came; `cursor` is already at it. */
@@ -46,8 +48,6 @@ export class Feed {
   cancelLinger: (() => void) | undefined;
   /** As far as this feed itself has seen the stream. */
   #head: Bookmark | undefined;
-  /** Where each reader last found a gap: a second one at the same place is answered with a snapshot. */
-  #gaps = new WeakMap<FeedReader, string>();
 
   constructor(name: string) {
     this.name = name;
@@ -170,9 +170,10 @@ export class Feed {
   /** A gap: true when nothing that is on its way will fill it. */
   #missed(reader: FeedReader): boolean {
     if (this.asked || this.#expected || !reader.cursor) return false;
-    const place = `${reader.cursor.epoch} ${reader.cursor.offset}`;
-    if (this.#gaps.get(reader) === place) reader.cursor = undefined;
-    this.#gaps.set(reader, place);
+    const { cursor, gapAt } = reader;
+    // A second gap at the same place is answered with a snapshot.
+    if (gapAt?.epoch === cursor.epoch && gapAt.offset === cursor.offset) reader.cursor = undefined;
+    reader.gapAt = cursor;
     return true;
   }
 }

@@ -1,7 +1,6 @@
 import { type Clock, type ConnectParams, type GatewayError, protocolVersion, streamsCapability } from '@openclaw/protocol/wire';
 import type { HelloOk } from '@openclaw/protocol';
 import type { ConnectOptions, Credential } from './connect-options.ts';
-import { devicePayload } from './device.ts';
 import type { IssuedCredentials } from './gateway.ts';
 
 const clientVersion = '0.1.0';
@@ -50,10 +49,8 @@ export class Handshake {
       auth: isKnown === undefined ? undefined : { token, password, deviceToken, bootstrapToken },
     };
     if (!device) return connect;
-    const signedAt = challenge.ts ?? this.#clock.now();
-    const nonce = challenge.nonce ?? '';
-    const signature = await device.sign(devicePayload(device.id, connect, signedAt, nonce));
-    return { ...connect, device: { id: device.id, publicKey: device.publicKey, signature, signedAt, nonce } };
+    const { nonce = '', ts = this.#clock.now() } = challenge;
+    return { ...connect, device: await device({ params: connect, nonce, signedAt: ts }) };
   }
 
   /** Takes note of what was granted; a device token takes the place of a one-use code. */
@@ -62,16 +59,16 @@ export class Handshake {
     this.#bootstrapToken = undefined;
     // A shared token stays what it is: a device token would only be in its way.
     if (this.#options.token === undefined && this.#options.password === undefined) this.#deviceToken = auth.deviceToken;
-    const { deviceToken, role, scopes, issuedAtMs } = auth;
-    return { deviceToken, role, scopes, issuedAtMs };
+    return auth as IssuedCredentials;
   }
 
   /** Decides by the details of the error whether trying again can help. */
   refused(error: GatewayError): Refusal {
     const { retryAfterMs } = error;
+    const { token, password } = this.#options;
     switch (error.details?.code) {
       case 'AUTH_DEVICE_TOKEN_MISMATCH':
-        if (this.#deviceToken === undefined || !this.#hasOther()) return { action: 'fail' };
+        if (this.#deviceToken === undefined || !(token || password || this.#bootstrapToken)) return { action: 'fail' };
         this.#deviceToken = undefined;
         return { action: 'retry' };
       case 'AUTH_RATE_LIMITED':
@@ -82,11 +79,6 @@ export class Handshake {
     }
     const isPassing = error.retryable || retryAfterMs !== undefined || error.code === 'UNAVAILABLE';
     return isPassing ? { action: 'retry', retryAfterMs } : { action: 'fail' };
-  }
-
-  #hasOther(): boolean {
-    const { token, password } = this.#options;
-    return token !== undefined || password !== undefined || this.#bootstrapToken !== undefined;
   }
 }
 

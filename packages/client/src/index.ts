@@ -2,7 +2,7 @@ export { connect } from './connect.ts';
 export type { ConnectOptions, Credential } from './connect-options.ts';
 export type { Phase, StateCode } from './connection-state.ts';
 export type { Bookmark } from './cursor.ts';
-export type { DeviceIdentity } from './device.ts';
+export { type DeviceChallenge, type DeviceIdentity, type DeviceSigner, deviceSigner } from './device.ts';
 export type { Dialer } from './dialer.ts';
 export type {
   EphemeralEvent,

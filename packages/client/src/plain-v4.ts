@@ -3,9 +3,8 @@ import {
   canonicalSessionKey,
   type ContentBlock,
   type EventFrame,
-  GatewayError,
+  type GatewayError,
   type Message,
-  randomId,
   type RunPart,
   type SessionState,
   sessionStream,
@@ -17,10 +16,26 @@ const sessionPrefix = 'session:';
 /** The one part that a v4 gateway's cumulative answer is told as. */
 const answerItemId = 'answer';
 
+/** Keyed methods whose params v4 closed without a key: it is sent only to a gateway with streams (S17). */
+const keyless: ReadonlySet<string> = new Set([
+  'chat.abort',
+  'sessions.create',
+  'sessions.delete',
+  'sessions.patch',
+  'sessions.reset',
+]);
+
+/** True for a keyed method that v4 refuses to take a key for. */
+export function isKeyless(method: string): boolean {
+  return keyless.has(method);
+}
+
 export interface PlainBridgeOptions {
   hello: HelloOk;
   /** A request to the gateway that belongs to this connection. */
   call(method: string, params: unknown, answer: AnswerSink): void;
+  /** The error for what v4 does not have. It is made by the caller, so that this chunk shares no code with the first. */
+  unsupported(message: string): GatewayError;
   /** Takes an event as a gateway with streams would send it. */
   event(frame: EventFrame): void;
 }
@@ -32,13 +47,14 @@ export interface PlainBridgeOptions {
  */
 export class PlainBridge {
   #options: PlainBridgeOptions;
-  #epoch = randomId(5);
+  #epoch: string;
   #offsets = new Map<string, number>();
   /** The whole text of each part, by run, kind and part: v4 sends it all again each time. */
   #texts = new Map<string, string>();
 
   constructor(options: PlainBridgeOptions) {
     this.#options = options;
+    this.#epoch = options.hello.server.connId;
   }
 
   /** Answers `streams.subscribe` and `streams.unsubscribe` in the gateway's place. */
@@ -50,8 +66,7 @@ export class PlainBridge {
     }
     const other = streams.find(({ stream }) => !stream.startsWith(sessionPrefix));
     if (other) {
-      const message = `This gateway has no streams, so ${other.stream} can't be read from it; use a gateway that has them.`;
-      answer.reject(new GatewayError('UNSUPPORTED', message));
+      answer.reject(this.#options.unsupported(`${other.stream} can't be read: this gateway has no streams.`));
       return;
     }
     const names = streams.map(({ stream }) => this.#canonical(stream));

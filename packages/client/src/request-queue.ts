@@ -5,17 +5,10 @@ import { type Limits, maxRequestTimeoutMs } from './limits.ts';
 import type { QueueStore, StoredRequest } from './queue-store.ts';
 import type { Replay, RequestOptions } from './request.ts';
 
-/** Keyed methods whose params v4 closed without a key: it is sent only to a gateway with streams (S17). */
-const additiveKeys: ReadonlySet<string> = new Set([
-  'chat.abort',
-  'sessions.create',
-  'sessions.delete',
-  'sessions.patch',
-  'sessions.reset',
-]);
-
-/** Methods that answer when something has happened: they do not count as in flight. */
-const waitingMethods: ReadonlySet<string> = new Set(['agent.wait']);
+/** Answers when something has happened: it does not count as in flight. */
+const waitingMethod = 'agent.wait';
+/** What a frame has beside its params, at most about. */
+const envelopeBytes = 512;
 
 export interface RequestQueueOptions {
   clock: Clock;
@@ -25,12 +18,6 @@ export interface RequestQueueOptions {
   store: QueueStore | undefined;
   send(text: string): void;
   restored(outcome: RestoredOutcome): void;
-}
-
-/** What the gateway of the current connection can take. */
-export interface PeerFacts {
-  hasStreams: boolean;
-  maxPayloadBytes: number;
 }
 
 /** Who gets the answer to a request, within the frame that brings it. */
@@ -70,8 +57,10 @@ interface Entry extends AnswerSink {
 export class RequestQueue {
   #options: RequestQueueOptions;
   #entries = new Map<string, Entry>();
-  #peer: PeerFacts | undefined;
+  /** Bytes that the gateway takes; undefined while there is no connection. */
+  #maxPayloadBytes: number | undefined;
   #isReady = false;
+  #isKeyless: (method: string) => boolean = () => false;
   #isLoading = false;
   #cancelTimer: (() => void) | undefined;
   #ended: GatewayError | undefined;
@@ -130,23 +119,24 @@ export class RequestQueue {
   }
 
   /** Admitted: what belongs to this connection is sent, everything else after `ready()`. */
-  connected(peer: PeerFacts): void {
-    this.#peer = peer;
+  connected(maxPayloadBytes: number): void {
+    this.#maxPayloadBytes = maxPayloadBytes;
   }
 
-  ready(): void {
+  /** `isKeyless` tells the keyed methods whose params this gateway has closed without a key. */
+  ready(isKeyless: (method: string) => boolean = () => false): void {
     this.#isReady = true;
+    this.#isKeyless = isKeyless;
     this.flush();
   }
 
   disconnected(): void {
-    const { hasStreams = true } = this.#peer ?? {};
-    this.#peer = undefined;
+    this.#maxPayloadBytes = undefined;
     this.#isReady = false;
     for (const entry of [...this.#entries.values()]) {
       if (entry.isControl) {
         this.#settle(entry, new GatewayError('UNAVAILABLE', `${entry.method}: connection lost`, { retryable: true }));
-      } else if (entry.isInFlight && !isRepeatable(entry, hasStreams)) {
+      } else if (entry.isInFlight && !this.#isRepeatable(entry)) {
         this.#settle(entry, unknownOutcome(entry.method, 'connection lost'));
       } else if (entry.isInFlight) {
         entry.isInFlight = false;
@@ -181,7 +171,7 @@ export class RequestQueue {
 
   /** Sends what may go, in order. */
   flush(): void {
-    if (!this.#peer) return;
+    if (this.#maxPayloadBytes === undefined) return;
     const isReady = this.#isReady && !this.#isLoading;
     const nowMs = this.#options.clock.elapsed();
     const held = new Set<string>();
@@ -197,7 +187,7 @@ export class RequestQueue {
         nextMs = Math.min(nextMs, entry.notBeforeMs);
         continue;
       }
-      const isFree = entry.isControl || waitingMethods.has(entry.method);
+      const isFree = entry.isControl || entry.method === waitingMethod;
       if (!isFree && free <= 0) {
         if (session !== undefined) held.add(session);
         continue;
@@ -266,12 +256,8 @@ export class RequestQueue {
   #admit(entry: Entry, signal: AbortSignal | undefined): GatewayError | undefined {
     if (this.#ended) return this.#ended;
     if (signal?.aborted) return aborted(entry.method, signal.reason);
-    try {
-      entry.text = JSON.stringify(entry.params);
-      entry.bytes = byteLength(entry.text);
-    } catch (cause) {
-      return new GatewayError('INVALID_REQUEST', `The params of ${entry.method} are not JSON.`, { cause });
-    }
+    entry.text = JSON.stringify(entry.params);
+    entry.bytes = new TextEncoder().encode(entry.text).length;
     const waiting = this.#waiting();
     if (entry.isControl || entry.wasCut || (this.#isReady && !this.#isLoading && waiting.length === 0)) return undefined;
     const { queuedRequests, queuedBytes } = this.#options.limits;
@@ -290,23 +276,25 @@ export class RequestQueue {
   }
 
   #send(entry: Entry): void {
-    const peer = this.#peer as PeerFacts;
-    let { text } = entry;
-    if (additiveKeys.has(entry.method) && !peer.hasStreams) {
-      const { idempotencyKey, ...params } = entry.params as Record<string, unknown>;
-      text = JSON.stringify(params);
-    }
-    const frame = `{"type":"req","id":${JSON.stringify(entry.id)},"method":${JSON.stringify(entry.method)},"params":${text}}`;
-    // Three bytes is the most that a UTF-16 unit takes; only a frame that may be too large is measured.
-    const bytes = frame.length * 3 <= peer.maxPayloadBytes ? 0 : byteLength(frame);
-    if (bytes > peer.maxPayloadBytes) {
-      const message = `${entry.method} has ${bytes} bytes, the gateway takes ${peer.maxPayloadBytes}; send less.`;
+    const { id, method, bytes } = entry;
+    const maxBytes = (this.#maxPayloadBytes ?? 0) - envelopeBytes;
+    if (bytes > maxBytes) {
+      const message = `${method} has ${bytes} bytes, the gateway takes ${maxBytes}; send less.`;
       this.#settle(entry, new GatewayError('INVALID_REQUEST', message));
       return;
     }
+    let { text } = entry;
+    if (this.#isKeyless(method)) text = JSON.stringify({ ...(entry.params as object), idempotencyKey: undefined });
+    const frame = `{"type":"req","id":${JSON.stringify(id)},"method":${JSON.stringify(method)},"params":${text}}`;
     entry.isInFlight = true;
     this.#store(entry);
     this.#options.send(frame);
+  }
+
+  /** Without its key a repeated request would be executed twice, unless it names what it ends. */
+  #isRepeatable({ method, params, replay }: Entry): boolean {
+    if (replay === 'never') return false;
+    return !this.#isKeyless(method) || (params as { runId?: unknown }).runId !== undefined;
   }
 
   #postpone(entry: Entry, refusal: GatewayError): void {
@@ -341,14 +329,7 @@ export class RequestQueue {
 }
 
 function isCounted({ isInFlight, isAccepted, isControl, method }: Entry): boolean {
-  return isInFlight && !isAccepted && !isControl && !waitingMethods.has(method);
-}
-
-/** Without its key a repeated request would be executed twice, unless it names what it ends. */
-function isRepeatable({ method, params, replay }: Entry, hasStreams: boolean): boolean {
-  if (replay === 'never') return false;
-  if (hasStreams || !additiveKeys.has(method)) return true;
-  return method === 'chat.abort' && (params as { runId?: unknown }).runId !== undefined;
+  return isInFlight && !isAccepted && !isControl && method !== waitingMethod;
 }
 
 function pastDeadline(entry: Entry, timeoutMs: number): GatewayError {
@@ -362,10 +343,6 @@ function unknownOutcome(method: string, why: string): GatewayError {
 
 function aborted(what: string, cause?: unknown): GatewayError {
   return new GatewayError('ABORTED', `Aborted: ${what}`, { cause });
-}
-
-function byteLength(text: string): number {
-  return new TextEncoder().encode(text).length;
 }
 
 function ignoreFailure(action: () => void | Promise<void> | undefined): void {

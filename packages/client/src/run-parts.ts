@@ -124,15 +124,11 @@ export class PartFold {
 
   /** The parts that bring the reader to the text of the final answer, when the run ended out of sight. */
   finish(answer: string): StreamedPart[] {
-    const keys = [...this.#texts.keys()].filter((key) => key.startsWith('text '));
-    const told = keys.map((key) => this.#texts.get(key)).join('');
-    if (told === answer) return [];
-    const last = keys.at(-1)?.slice('text '.length) ?? 'answer';
-    if (answer.startsWith(told)) return [this.#grow('text', last, answer.slice(told.length))];
-    const [first = 'text answer', ...others] = keys;
-    return [first, ...others].flatMap((key, index) =>
-      this.#setText('text', key.slice('text '.length), index === 0 ? answer : ''),
-    );
+    const items = [...this.#texts].filter(([key]) => key.startsWith('text '));
+    const [last = 'text answer'] = items.pop() ?? [];
+    const before = items.map(([, text]) => text).join('');
+    const rest = answer.startsWith(before) ? answer.slice(before.length) : answer;
+    return this.#setText('text', last.slice('text '.length), rest);
   }
 
   #text(type: string, itemId: string): string {

@@ -160,6 +160,7 @@ export class FollowedRun implements Run, FeedReader {
   reset({ reason, state }: ResetPayload): void {
     if (this.#log.isEnded || state?.kind !== 'session') return;
     const { runs, inputs, messages }: SessionState = state;
+    this.#follow(messages);
     const run = runs.find(({ runId }) => runId === this.#runId);
     if (run) {
       const told = this.#isSeen ? reason : undefined;
@@ -168,6 +169,12 @@ export class FollowedRun implements Run, FeedReader {
     }
     this.#isAbsent = !inputs.some(({ runId }) => runId === this.id);
     this.#message ??= messages.findLast(({ runId, role }) => runId === this.#runId && role === 'assistant');
+  }
+
+  /** The transcript tells when the message was taken into another run: that one's parts are told from then on. */
+  #follow(messages: readonly Message[]): void {
+    const asked = messages.findLast(({ role, id }) => role === 'user' && id === this.id);
+    if (asked?.runId !== undefined) this.#runId = asked.runId;
   }
 
   live(): void {
@@ -210,6 +217,7 @@ export class FollowedRun implements Run, FeedReader {
       if (end.status === 'ok') {
         const history = await request('chat.history', { sessionKey: this.#sessionKey, limit: 200 });
         if (this.#isFound()) return;
+        this.#follow(history.messages);
         const message = findAnswer(history, this.#runId) ?? this.#message;
         this.#succeed(message, message && messageText(message));
       } else if (!this.#isFound()) {
@@ -295,18 +303,15 @@ function reasonOf(stopReason: string | undefined): string {
   return stopReason === 'aborted' || stopReason === 'rpc' ? 'aborted' : 'failed';
 }
 
-const runErrors: Readonly<Record<string, { code: GatewayError['code']; retryable?: true }>> = {
-  aborted: { code: 'ABORTED' },
-  failed: { code: 'RUN_FAILED' },
-  interrupted: { code: 'INTERRUPTED', retryable: true },
-  timeout: { code: 'AGENT_TIMEOUT', retryable: true },
-  agent_unavailable: { code: 'UNAVAILABLE', retryable: true },
+const runErrors: Readonly<Record<string, GatewayError['code']>> = {
+  aborted: 'ABORTED',
+  interrupted: 'INTERRUPTED',
+  timeout: 'AGENT_TIMEOUT',
+  agent_unavailable: 'UNAVAILABLE',
 };
 
 function runError(reason: string, message: string, runId: string, errorKind?: string): GatewayError {
-  const { code, retryable = false } = runErrors[reason] ?? { code: 'RUN_FAILED' as const };
-  return new GatewayError(code, message, {
-    details: { runId, reason, errorKind },
-    retryable,
-  });
+  const code = runErrors[reason] ?? 'RUN_FAILED';
+  const retryable = code !== 'ABORTED' && code !== 'RUN_FAILED';
+  return new GatewayError(code, message, { details: { runId, reason, errorKind }, retryable });
 }

@@ -27,17 +27,20 @@ export function isOffline(scope: PageScope): boolean {
  * page. The returned function ends it.
  */
 export function watchPage(scope: PageScope, hint: (hint: WakeHint) => void): () => void {
-  const isPage = typeof scope.addEventListener === 'function';
   const online = () => hint('online');
-  const shown = () => hint('visible');
-  const changed = () => {
-    if (scope.document?.visibilityState === 'visible') hint('visible');
+  const shown = () => {
+    if (scope.document?.visibilityState !== 'hidden') hint('visible');
   };
-  if (isPage) {
-    scope.addEventListener?.('online', online);
-    scope.addEventListener?.('pageshow', shown);
-    scope.document?.addEventListener?.('visibilitychange', changed);
-  }
+  const watched: [EventSource | undefined, string, () => void][] = [
+    [scope, 'online', online],
+    [scope, 'pageshow', shown],
+    [scope.document, 'visibilitychange', shown],
+  ];
+  for (const [source, type, listener] of watched) source?.addEventListener?.(type, listener);
+  return () => {
+    for (const [source, type, listener] of watched) source?.removeEventListener?.(type, listener);
+  };
+}
   return () => {
     if (!isPage) return;
     scope.removeEventListener?.('online', online);

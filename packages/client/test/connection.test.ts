@@ -1,6 +1,6 @@
 import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test, vi } from 'vitest';
-import { GatewayError, type PageScope, type StateChange } from '@openclaw/client';
+import { deviceSigner, GatewayError, type PageScope, type StateChange } from '@openclaw/client';
 import { FakeGateway } from './fake-gateway.ts';
 
 function path(states: StateChange[]): string[] {
@@ -43,7 +43,7 @@ describe('the handshake', () => {
       token: 't',
       scopes: ['operator.read', 'operator.write'],
       client: { platform: 'Linux ', deviceFamily: 'PC' },
-      device: { id: 'd1', publicKey: 'pk', sign },
+      device: deviceSigner({ id: 'd1', publicKey: 'pk', sign }),
     });
     await settle();
     const { ts } = { ts: fake.clock.now() };

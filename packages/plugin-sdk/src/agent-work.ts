@@ -1,4 +1,4 @@
-import { type Clock, isGatewayError, type RunWork } from '@openclaw/protocol/wire';
+import { type Clock, isGatewayError, type Result, type RunWork } from '@openclaw/protocol/wire';
 import type { Agent } from './agent.ts';
 import { AgentRun, type Request } from './agent-run.ts';
 
@@ -132,7 +132,7 @@ export class AgentWork {
     const claim: Claim = { attempt, steers: [], approvals: [] };
     this.#claims.set(runId, claim);
     const { agent, request, clock, defer } = this.#options;
-    request('run.start', { runId }, { signal: link.signal }).then(
+    startWhole(request, runId, link.signal).then(
       (started) => {
         if (this.#claims.get(runId) !== claim) return;
         this.#claims.delete(runId);
@@ -163,4 +163,16 @@ export class AgentWork {
       },
     );
   }
+}
+
+/** Claims a run and reads its journal to the end, however long it is. */
+async function startWhole(request: Request, runId: string, signal: AbortSignal): Promise<Result<'run.start'>> {
+  const started = await request('run.start', { runId }, { signal });
+  const journal = [...started.journal];
+  for (let from = started.journalNext; from !== undefined; ) {
+    const page = await request('run.journal', { runId, from }, { signal });
+    journal.push(...page.journal);
+    from = page.journalNext;
+  }
+  return { ...started, journal };
 }

@@ -36,6 +36,7 @@ export const methodTable: Readonly<Record<string, { replay: Replay; scope: Metho
   'approvals.list': { replay: 'safe', scope: 'operator.approvals' },
   'approvals.resolve': { replay: 'keyed', scope: 'operator.approvals' },
   'run.emit': { replay: 'safe', scope: 'agent' },
+  'run.journal': { replay: 'safe', scope: 'agent' },
   'run.messages': { replay: 'safe', scope: 'agent' },
   'run.start': { replay: 'safe', scope: 'agent' },
 };

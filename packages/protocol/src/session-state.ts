@@ -28,7 +28,7 @@ export type Part =
       expiresAt?: number;
       decision?: 'allow' | 'deny';
     }
-  | { kind: 'item'; itemId: string; item: 'step' | 'notice' | 'steered'; title?: string };
+  | { kind: 'item'; itemId: string; item: 'step' | 'notice' | 'steered'; title?: string; inputId?: string };
 
 /** A run that has no terminal event yet. */
 export interface OpenRun {
@@ -189,6 +189,7 @@ function stepRun(run: OpenRun, { stream, data }: AgentPayload): OpenRun {
           itemId: data.itemId,
           item: data.kind,
           ...(data.title === undefined ? {} : { title: data.title }),
+          ...(data.inputId === undefined ? {} : { inputId: data.inputId }),
         }),
       };
     case 'usage':

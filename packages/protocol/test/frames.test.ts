@@ -21,7 +21,11 @@ describe('the envelope', () => {
     ['{"type":"req","id":"1"}', 'not-a-frame', 'at /method: must be a non-empty string'],
     ['{"type":"req","id":"1","method":"x","extra":1}', 'not-a-frame', "at root: unexpected property 'extra'"],
     ['{"type":"nope"}', 'not-a-frame', 'at /type: must be one of req, res, event'],
-    ['{"type":"req","id":"1","method":"x","params":{"__proto__":{}}}', 'unsafe', "at root: the key '__proto__' is not allowed"],
+    [
+      '{"type":"req","id":"1","method":"x","params":{"__proto__":{}}}',
+      'unsafe',
+      "at root: the key '__proto__' is not allowed",
+    ],
   ])('refuses %s and says why', (text, problem, reason) => {
     expect(decodeFrame(text)).toMatchObject({ ok: false, problem, reason });
   });
@@ -33,7 +37,12 @@ describe('the envelope', () => {
   test('refuses documents that are too deep or too wide', () => {
     const deep = `{"type":"req","id":"1","method":"x","params":${'['.repeat(70)}${']'.repeat(70)}}`;
     expect(decodeFrame(deep)).toMatchObject({ problem: 'unsafe', reason: 'at root: nested deeper than 64' });
-    const wide = JSON.stringify({ type: 'req', id: '1', method: 'x', params: Object.fromEntries(Array.from({ length: 10_001 }, (_, index) => [`k${index}`, 0])) });
+    const wide = JSON.stringify({
+      type: 'req',
+      id: '1',
+      method: 'x',
+      params: Object.fromEntries(Array.from({ length: 10_001 }, (_, index) => [`k${index}`, 0])),
+    });
     expect(decodeFrame(wide)).toMatchObject({ problem: 'unsafe', reason: 'at root: more than 10000 keys' });
   });
 

@@ -1,20 +1,33 @@
 import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { allowsScope, canonicalSessionKey, memoryTransportPair, parseStreamName, portTransport, streamScope, type Transport } from '../src/wire.ts';
+import {
+  allowsScope,
+  canonicalSessionKey,
+  memoryTransportPair,
+  parseStreamName,
+  portTransport,
+  streamScope,
+  type Transport,
+} from '../src/wire.ts';
 
 describe('names', () => {
   test('session keys have one canonical form', () => {
     expect(canonicalSessionKey('main')).toBe('agent:main:main');
     expect(canonicalSessionKey(' notes ', 'helper')).toBe('agent:helper:notes');
     expect(canonicalSessionKey('agent:main:a:b')).toBe('agent:main:a:b');
-    for (const bad of ['', '  ', 'agent:', 'agent:x', 'agent:x:', 'a\u0000b', 'x'.repeat(513)]) expect(canonicalSessionKey(bad)).toBeUndefined();
+    for (const bad of ['', '  ', 'agent:', 'agent:x', 'agent:x:', 'a\u0000b', 'x'.repeat(513)])
+      expect(canonicalSessionKey(bad)).toBeUndefined();
   });
 
   test('the kind of a stream names who may read it', () => {
     expect(parseStreamName('session:agent:main:main')).toEqual({ kind: 'session', id: 'agent:main:main' });
     expect(parseStreamName('system')).toEqual({ kind: 'system', id: '' });
     for (const bad of ['', 'session:', 'nope:x', ':x', 'toString']) expect(parseStreamName(bad)).toBeUndefined();
-    expect([streamScope('session'), streamScope('audit'), streamScope('agent')]).toEqual(['operator.read', 'operator.admin', undefined]);
+    expect([streamScope('session'), streamScope('audit'), streamScope('agent')]).toEqual([
+      'operator.read',
+      'operator.admin',
+      undefined,
+    ]);
   });
 
   test('admin allows all, write includes read', () => {
@@ -27,17 +40,24 @@ describe('names', () => {
 function collect(transport: Transport) {
   const seen: string[] = [];
   const closed = new Promise<[number, string]>((resolve) => {
-    transport.open({ message: (text) => seen.push(text), drained: () => {}, closed: (code, reason) => resolve([code, reason]) });
+    transport.open({
+      message: (text) => seen.push(text),
+      drained: () => {},
+      closed: (code, reason) => resolve([code, reason]),
+    });
   });
   return { seen, closed };
 }
 
 describe.each([
   ['an in-memory pair', () => memoryTransportPair()],
-  ['a MessagePort', () => {
-    const { port1, port2 } = new MessageChannel();
-    return [portTransport(port1), portTransport(port2)] as [Transport, Transport];
-  }],
+  [
+    'a MessagePort',
+    () => {
+      const { port1, port2 } = new MessageChannel();
+      return [portTransport(port1), portTransport(port2)] as [Transport, Transport];
+    },
+  ],
 ])('%s', (_name, make) => {
   test('carries messages in order, delivers what came before it was opened, and closes on both sides with code and reason', async () => {
     const [left, right] = make();

@@ -56,10 +56,14 @@ describe("a session's state", () => {
 
   test('a delta that overlaps is cut, one that is known is ignored, one beyond the part is a mismatch (S12)', () => {
     const start = fold([agent({ stream: 'lifecycle', data: { phase: 'queued' } }), delta('r:1', 0, 'abc')]);
-    expect(reduce(start, delta('r:1', 1, 'bcd')).runs[0]?.parts).toEqual([{ kind: 'text', itemId: 'r:1', start: 0, text: 'abcd' }]);
+    expect(reduce(start, delta('r:1', 1, 'bcd')).runs[0]?.parts).toEqual([
+      { kind: 'text', itemId: 'r:1', start: 0, text: 'abcd' },
+    ]);
     expect(reduce(start, delta('r:1', 0, 'ab')).runs[0]?.parts).toEqual(start.runs[0]?.parts);
     expect(() => reduce(start, delta('r:1', 4, 'x'))).toThrow(DeltaMismatchError);
-    expect(reduce(start, delta('r:1', 0, 'new', { replace: true })).runs[0]?.parts).toEqual([{ kind: 'text', itemId: 'r:1', start: 0, text: 'new' }]);
+    expect(reduce(start, delta('r:1', 0, 'new', { replace: true })).runs[0]?.parts).toEqual([
+      { kind: 'text', itemId: 'r:1', start: 0, text: 'new' },
+    ]);
   });
 
   test('a long part keeps its end and its whole length, so that later deltas still fit', () => {
@@ -73,18 +77,42 @@ describe("a session's state", () => {
   });
 
   test('at most 50 messages are kept, long ones cut with a mark', () => {
-    const state = fold(Array.from({ length: 60 }, (_, index) => message(String(index + 1), index === 59 ? 'y'.repeat(9_000) : 'hi')));
+    const state = fold(
+      Array.from({ length: 60 }, (_, index) => message(String(index + 1), index === 59 ? 'y'.repeat(9_000) : 'hi')),
+    );
     expect([state.messages.length, state.messageCount, state.messages[0]?.id]).toEqual([50, 60, '11']);
     expect(state.messages.at(-1)?.content).toEqual([{ type: 'text', text: 'y'.repeat(2_000), cut: true }]);
   });
 
   test('a state fits one frame, however much happened', () => {
-    const events = [{ event: 'session.created', payload: { entry } }, agent({ stream: 'lifecycle', data: { phase: 'queued' } })];
+    const events = [
+      { event: 'session.created', payload: { entry } },
+      agent({ stream: 'lifecycle', data: { phase: 'queued' } }),
+    ];
     for (let index = 0; index < 80; index++) {
       events.push(message(String(index + 1), 'm'.repeat(4_000)) as never);
       events.push(delta(`r:${index}`, 0, 'd'.repeat(5_000)));
-      events.push(agent({ stream: 'tool', data: { phase: 'start', toolCallId: `t${index}`, name: 'n', args: { text: 'a'.repeat(9_000) } } }));
-      events.push({ event: 'session.input', payload: { ...base, runId: `q${index % 32}`, phase: 'queued', mode: 'followup', message: { id: `q${index % 32}`, role: 'user', content: [{ type: 'text', text: 'q'.repeat(5_000) }], timestamp: 1 } } } as never);
+      events.push(
+        agent({
+          stream: 'tool',
+          data: { phase: 'start', toolCallId: `t${index}`, name: 'n', args: { text: 'a'.repeat(9_000) } },
+        }),
+      );
+      events.push({
+        event: 'session.input',
+        payload: {
+          ...base,
+          runId: `q${index % 32}`,
+          phase: 'queued',
+          mode: 'followup',
+          message: {
+            id: `q${index % 32}`,
+            role: 'user',
+            content: [{ type: 'text', text: 'q'.repeat(5_000) }],
+            timestamp: 1,
+          },
+        },
+      } as never);
     }
     expect(JSON.stringify(fold(events)).length).toBeLessThan(maxStreamFrameBytes);
   });
@@ -97,7 +125,9 @@ describe("a session's state", () => {
       { event: 'session.input', payload: { ...base, runId: 'q', phase: 'queued', mode: 'collect', message: row } },
     ]);
     expect(queued.inputs).toEqual([{ runId: 'q', mode: 'collect', message: row }]);
-    expect(reduce(queued, { event: 'session.input', payload: { ...base, runId: 'q', phase: 'taken' } }).inputs).toEqual([]);
+    expect(reduce(queued, { event: 'session.input', payload: { ...base, runId: 'q', phase: 'taken' } }).inputs).toEqual(
+      [],
+    );
     const reset = reduce(queued, { event: 'session.reset', payload: { entry } });
     expect([reset.messages, reset.messageCount, reset.runs.length]).toEqual([[], 0, 1]);
   });
@@ -110,14 +140,28 @@ describe("a session's state", () => {
 
 describe('merged deltas (I7)', () => {
   test('any merging of a run gives the state of one by one, also for a reader in the middle', () => {
-    const script = fc.array(fc.record({ part: fc.constantFrom('r:1', 'r:2'), text: fc.oneof(fc.string({ minLength: 1, maxLength: 6, unit: 'binary' }), fc.nat(3_000).map((length) => 'z'.repeat(length + 1))) }), { minLength: 1, maxLength: 30 });
+    const script = fc.array(
+      fc.record({
+        part: fc.constantFrom('r:1', 'r:2'),
+        text: fc.oneof(
+          fc.string({ minLength: 1, maxLength: 6, unit: 'binary' }),
+          fc.nat(3_000).map((length) => 'z'.repeat(length + 1)),
+        ),
+      }),
+      { minLength: 1, maxLength: 30 },
+    );
     fc.assert(
       fc.property(script, fc.infiniteStream(fc.boolean()), fc.nat(), (pieces, coins, start) => {
         const lengths: Record<string, number> = {};
         const frames = pieces.map(({ part, text }, index): EventFrame => {
           const at = lengths[part] ?? 0;
           lengths[part] = at + text.length;
-          const payload = { ...base, seq: index + 1, stream: 'assistant', data: { itemId: part, at, delta: text } } as AgentPayload;
+          const payload = {
+            ...base,
+            seq: index + 1,
+            stream: 'assistant',
+            data: { itemId: part, at, delta: text },
+          } as AgentPayload;
           return { type: 'event', event: 'agent', payload, stream, offset: index + 2 };
         });
         const merged: EventFrame[] = [];
@@ -147,7 +191,13 @@ describe('merged deltas (I7)', () => {
 
   test('a replacement is never merged', () => {
     const one: EventFrame = { type: 'event', event: 'agent', stream, offset: 1, payload: delta('r:1', 0, 'a').payload };
-    const two: EventFrame = { type: 'event', event: 'agent', stream, offset: 2, payload: delta('r:1', 1, 'b', { replace: true }).payload };
+    const two: EventFrame = {
+      type: 'event',
+      event: 'agent',
+      stream,
+      offset: 2,
+      payload: delta('r:1', 1, 'b', { replace: true }).payload,
+    };
     expect(mergeDeltas(one, two)).toBeUndefined();
     expect(mergeDeltas(two, { ...one, offset: 3 })).toBeUndefined();
   });
@@ -167,10 +217,21 @@ describe('the state of work, index and approvals', () => {
   });
 
   test('the index has the newest sessions first, and approvals only those that wait', () => {
-    const index = reduce(emptyState('system'), { event: 'sessions.changed', payload: { sessionKey: entry.key, reason: 'create', ts: 1, entry } });
+    const index = reduce(emptyState('system'), {
+      event: 'sessions.changed',
+      payload: { sessionKey: entry.key, reason: 'create', ts: 1, entry },
+    });
     expect(index).toEqual({ kind: 'system', sessions: [{ entry, hasActiveRun: false }] });
-    expect(reduce(index, { event: 'sessions.changed', payload: { sessionKey: entry.key, reason: 'delete', ts: 2 } })).toEqual({ kind: 'system', sessions: [] });
-    const asked = reduce(emptyState('approvals'), { event: 'approval.requested', payload: { approvalId: 'a', runId: 'r' } });
-    expect(reduce(asked, { event: 'approval.resolved', payload: { approvalId: 'a' } })).toEqual({ kind: 'approvals', open: [] });
+    expect(
+      reduce(index, { event: 'sessions.changed', payload: { sessionKey: entry.key, reason: 'delete', ts: 2 } }),
+    ).toEqual({ kind: 'system', sessions: [] });
+    const asked = reduce(emptyState('approvals'), {
+      event: 'approval.requested',
+      payload: { approvalId: 'a', runId: 'r' },
+    });
+    expect(reduce(asked, { event: 'approval.resolved', payload: { approvalId: 'a' } })).toEqual({
+      kind: 'approvals',
+      open: [],
+    });
   });
 });

@@ -55,7 +55,10 @@ export const runStartMethod = defineMethod({
     n: z.int().min(0).describe('The last emit that was committed; go on with n+1.'),
     messages: z.array(message).describe('The conversation up to this run, oldest first, ≤160 KiB.'),
     hasMore: z.boolean().describe('True when older messages exist; run.messages gives them.'),
-    journal: z.array(runPart).describe('What earlier attempts emitted: deltas joined per part. Empty at first.'),
+    journal: z
+      .array(runPart)
+      .describe('What earlier attempts emitted, deltas joined per part; long texts in several pieces. Empty at first.'),
+    journalNext: z.int().optional().describe('Present when the journal goes on: run.journal gives the rest from here.'),
     steers: z
       .array(z.object({ inputId: z.string().describe('The message.'), text: z.string().describe('Its text.') }))
       .describe('Messages that were not taken in yet.'),
@@ -72,8 +75,7 @@ export const runStartMethod = defineMethod({
 
 export const runMessagesMethod = defineMethod({
   name: 'run.messages',
-  summary:
-    'Older messages of the conversation of a claimed run, or the start of a journal that is too long for run.start.',
+  summary: 'Older messages of the conversation of a claimed run.',
   since: '0.1',
   scope: 'agent',
   replay: 'safe',
@@ -82,6 +84,20 @@ export const runMessagesMethod = defineMethod({
   result: z.object({
     messages: z.array(message).describe('Oldest first, ≤160 KiB.'),
     hasMore: z.boolean().describe('True when older messages exist.'),
+  }),
+});
+
+export const runJournalMethod = defineMethod({
+  name: 'run.journal',
+  summary: 'More of the journal of a claimed run.',
+  since: '0.1',
+  scope: 'agent',
+  replay: 'safe',
+  roles: ['agent'],
+  params: z.strictObject({ runId, from: z.int().min(0).describe('The journalNext of the page before.') }),
+  result: z.object({
+    journal: z.array(runPart).describe('The parts that follow, ≤64 KiB beyond the first.'),
+    journalNext: z.int().optional().describe('Present when the journal goes on.'),
   }),
 });
 

@@ -20,6 +20,7 @@ export function runMethods(parts: GatewayParts): MethodImplementation[] {
       return { agentId: peer.identity.id, stream, runs: held };
     }),
     implement(methods['run.start'], ({ runId }, { peer }) => agentCalls.start(peer, runId)),
+    implement(methods['run.journal'], ({ runId, from }, { peer }) => agentCalls.journal(peer, runId, from)),
     implement(methods['run.messages'], ({ runId, before }, { peer }) => agentCalls.messages(peer, runId, before)),
     implement(methods['run.emit'], (params, { peer }) => {
       const waiting = unacknowledged.get(peer) ?? 0;

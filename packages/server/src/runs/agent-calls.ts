@@ -16,7 +16,7 @@ import type { StreamLog } from '../streams/stream-log.ts';
 import type { Agents } from './agents.ts';
 import type { Approvals } from './approvals.ts';
 import { keysOf, type OpenRuns, type Run, runState } from './open-runs.ts';
-import { extendJournal, textLength } from './run-journal.ts';
+import { extendJournal, journalPage, textLength } from './run-journal.ts';
 
 /** UTF-16 units of one delta; a runner splits longer ones. */
 const maxDeltaUnits = 64_000;
@@ -53,6 +53,10 @@ export class AgentCalls {
 
   /** Claims a run for the instance that `peer` holds; asked again by the same one it gives the same (S28). */
   async start(peer: Peer, runId: string): Promise<Result<'run.start'>> {
+    this.#requireHolding(peer);
+    const { stream } = this.#requireOpen(peer, runId);
+    // Read before anything is changed: the answer belongs to the same tick as the claim, and falls with its commit.
+    const conversation = await this.#messagesBefore(stream, stream.state.messageCount, stream.committedHead + 1);
     const holding = this.#requireHolding(peer);
     const run = this.#requireOpen(peer, runId);
     const work = this.#agents.find(run.agentId, runId) as RunWork;
@@ -76,7 +80,7 @@ export class AgentCalls {
       );
       run.signAtMs = this.#clock.elapsed();
     }
-    const answer = {
+    return {
       runId,
       session: run.stream.state.entry as SessionEntry,
       attempt: work.attempt,
@@ -84,10 +88,8 @@ export class AgentCalls {
       journal: [...run.journal],
       steers: work.steers.filter(({ inputId }) => run.stream.state.inputs.some((input) => input.runId === inputId)),
       approvals: work.approvals,
+      ...conversation,
     };
-    const count = run.stream.state.messageCount;
-    // The messages are of earlier commits: reading starts below what this call itself appended.
-    return { ...answer, ...(await this.#messagesBefore(run.stream, count, run.stream.committedHead + 1)) };
   }
 
   /** Older messages of the conversation of a claimed run. */

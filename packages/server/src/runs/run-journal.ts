@@ -108,12 +108,41 @@ function partEvents(part: Part): RunPart[] {
         { stream: 'approval', data: { phase: 'resolved', approvalId: part.approvalId, title: part.title, decision } },
       ];
     }
-    case 'item':
-      return [
-        {
-          stream: 'item',
-          data: { itemId: part.itemId, kind: part.item, ...(part.title === undefined ? {} : { title: part.title }) },
-        },
-      ];
+    case 'item': {
+      const { itemId, item: kind, title, inputId } = part;
+      const said = { ...(title === undefined ? {} : { title }), ...(inputId === undefined ? {} : { inputId }) };
+      return [{ stream: 'item', data: { itemId, kind, ...said } }];
+    }
+  }
+}
+
+/** UTF-16 units of one piece of a text, and of a page of pieces, in the answers of `run.start` and `run.journal`. */
+const pieceUnits = 16_000;
+const pageUnits = 40_000;
+
+/** A page of the journal from its piece `from` on; long texts are cut in pieces that continue each other. */
+export function journalPage(journal: RunJournal, from: number): { journal: RunPart[]; journalNext?: number } {
+  const page: RunPart[] = [];
+  let index = 0;
+  let units = 0;
+  for (const part of journal) {
+    for (const piece of pieces(part)) {
+      if (index++ < from) continue;
+      units += JSON.stringify(piece.data).length;
+      if (page.length > 0 && units > pageUnits) return { journal: page, journalNext: index - 1 };
+      page.push(piece);
+    }
+  }
+  return { journal: page };
+}
+
+function* pieces(part: RunPart): Generator<RunPart> {
+  if ((part.stream !== 'assistant' && part.stream !== 'thinking') || part.data.delta.length <= pieceUnits) {
+    yield part;
+    return;
+  }
+  const { itemId, delta } = part.data;
+  for (let at = 0; at < delta.length; at += pieceUnits) {
+    yield { stream: part.stream, data: { itemId, at, delta: delta.slice(at, at + pieceUnits) } };
   }
 }
