@@ -7,7 +7,7 @@ export interface ConnectionWords {
 }
 
 /** Says in words where the connection stands. */
-export function connectionWords({ state, reason, retryAtMs, error }: StateChange, nowMs: number): ConnectionWords {
+export function connectionWords({ state, retryAtMs }: StateChange, nowMs: number): ConnectionWords {
   switch (state) {
     case 'idle':
     case 'dialing':
@@ -31,6 +31,21 @@ export function connectionWords({ state, reason, retryAtMs, error }: StateChange
     case 'closed':
       return { tone: 'bad', words: 'Closed' };
     case 'failed':
-      return { tone: 'bad', words: `Not connected: ${error?.message ?? reason}` };
+      return { tone: 'bad', words: 'Not signed in' };
+  }
+}
+
+/** Says why the gateway let nobody in, with what to do where the gateway's own words are for programs. */
+export function failureWords({ error, reason }: StateChange): string {
+  switch (error?.details?.code) {
+    case 'DEVICE_IDENTITY_REQUIRED':
+    case 'AUTH_TOKEN_MISSING':
+      return 'This browser is not known to the gateway yet.';
+    case 'AUTH_DEVICE_TOKEN_MISMATCH':
+      return 'The gateway does not know this browser any more.';
+    case 'AUTH_BOOTSTRAP_TOKEN_INVALID':
+      return 'This link was used already, or is too old.';
+    default:
+      return error?.message ?? reason;
   }
 }

@@ -1,6 +1,6 @@
 import { connect, type StateChange } from '@openclaw/client';
 import { wireComposer } from './composer.ts';
-import { connectionWords } from './connection-words.ts';
+import { connectionWords, failureWords } from './connection-words.ts';
 import { forgetTokens, keepDeviceToken, keepToken, takeCredentials } from './credentials.ts';
 import { byId } from './element.ts';
 import { followNewest } from './scroll.ts';
@@ -58,8 +58,10 @@ gateway.on('state', (change) => {
   }
   if (state === 'failed') {
     byId('sign-in').hidden = false;
-    byId('sign-in-reason').textContent = error?.message ?? change.reason;
-    announce(`Not signed in: ${error?.message ?? change.reason}`);
+    byId('sign-in-reason').textContent = failureWords(change);
+    byId('composer').hidden = true;
+    byId('token').focus();
+    announce(failureWords(change));
     // A code that was used, or a token of a gateway that was set up anew, is of no use on the next visit either.
     if (String(error?.details?.code ?? '').startsWith('AUTH_')) forgetTokens();
   }

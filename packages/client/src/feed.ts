@@ -46,6 +46,8 @@ export class Feed {
   #expected: Ask | undefined;
   isSubscribed = false;
   cancelLinger: (() => void) | undefined;
+  /** The epoch of what the gateway sends on this connection; a reader of another one waits for its snapshot. */
+  #epoch: string | undefined;
   /** As far as this feed itself has seen the stream. */
   #head: Bookmark | undefined;
 
@@ -86,10 +88,12 @@ export class Feed {
     this.asked = undefined;
     this.#expected = undefined;
     this.isSubscribed = false;
+    this.#epoch = undefined;
   }
 
   resumed(ask: Ask, epoch: string): boolean {
     this.asked = undefined;
+    this.#epoch = epoch;
     this.#expected = undefined;
     this.isSubscribed = true;
     const offset = ask.after?.offset ?? 0;
@@ -110,7 +114,7 @@ export class Feed {
     this.#follow(frame);
     let mustAsk = false;
     for (const reader of [...this.readers]) {
-      if (!reader.cursor || !this.readers.has(reader)) continue;
+      if (reader.cursor?.epoch !== this.#epoch || !reader.cursor || !this.readers.has(reader)) continue;
       const applied = applyFrame(reader.cursor, frame);
       if (applied.verdict === 'applied') {
         reader.cursor = applied.cursor;
@@ -124,6 +128,7 @@ export class Feed {
     const { reason, epoch, offset, state } = reset;
     const expected = this.#expected;
     this.#expected = undefined;
+    this.#epoch = epoch;
     const cursor = cursorOfState(this.canonical, reset, state);
     if (this.#head?.epoch !== epoch || this.#head.offset < offset || !expected) this.#head = { ...cursor, open: {} };
     let mustAsk = false;

@@ -41,10 +41,3 @@ export function watchPage(scope: PageScope, hint: (hint: WakeHint) => void): () 
     for (const [source, type, listener] of watched) source?.removeEventListener?.(type, listener);
   };
 }
-  return () => {
-    if (!isPage) return;
-    scope.removeEventListener?.('online', online);
-    scope.removeEventListener?.('pageshow', shown);
-    scope.document?.removeEventListener?.('visibilitychange', changed);
-  };
-}

@@ -41,7 +41,7 @@ export function chatMethods(parts: GatewayParts): MethodImplementation[] {
     }),
     implement(methods['chat.abort'], async (params, call) => {
       const key = sessions.canonicalKey(params.sessionKey, params.agentId);
-      const stream = await sessions.open(key);
+      const stream = sessions.current(await sessions.open(key));
       return executeOnce(parts.ledger, call, 'chat.abort', params, () => {
         const open = stream.state.runs.map(({ runId }) => runId);
         const asked = params.runId === undefined ? open : open.filter((runId) => runId === params.runId);
@@ -145,7 +145,7 @@ async function takeMessage(parts: GatewayParts, call: Call, method: string, para
     throw new GatewayError('INVALID_REQUEST', `invalid ${method} params: message or attachment required`);
   }
   const files = decodeAttachments(params.attachments ?? []);
-  const stream = await sessions.open(canonicalKey);
+  const stream = sessions.current(await sessions.open(canonicalKey));
   const { sessionId } = params;
   if (sessionId !== undefined && stream.state.entry && stream.state.entry.sessionId !== sessionId) {
     throw new GatewayError(

@@ -45,7 +45,7 @@ export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
     implement(methods['sessions.create'], async (params, call) => {
       const key = sessions.canonicalKey(params.key ?? randomId(8), params.agentId);
       sessions.requireAgent(key);
-      const stream = await sessions.open(key);
+      const stream = sessions.current(await sessions.open(key));
       return executeOnce(ledger, call, 'sessions.create', params, () => {
         const isNew = stream.state.entry === undefined;
         let entry = sessions.ensure(stream, key);
@@ -58,7 +58,7 @@ export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
     implement(methods['sessions.patch'], async (params, call) => {
       const key = sessions.canonicalKey(params.key);
       sessions.requireAgent(key);
-      const stream = await sessions.open(key);
+      const stream = sessions.current(await sessions.open(key));
       return executeOnce(ledger, call, 'sessions.patch', params, () => {
         sessions.ensure(stream, key);
         return { ok: true as const, path: '', key, entry: sessions.update(stream, changesOf(params)) };
@@ -67,7 +67,7 @@ export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
     implement(methods['sessions.reset'], async (params, call) => {
       const key = sessions.canonicalKey(params.key);
       sessions.requireAgent(key);
-      const stream = await sessions.open(key);
+      const stream = sessions.current(await sessions.open(key));
       return executeOnce(ledger, call, 'sessions.reset', params, () => {
         sessions.ensure(stream, key);
         intake.clear(stream);
@@ -82,7 +82,7 @@ export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
           'the main session can not be deleted; use sessions.reset to start it anew.',
         );
       }
-      const stream = await sessions.open(key);
+      const stream = sessions.current(await sessions.open(key));
       return executeOnce(ledger, call, 'sessions.delete', params, () => {
         const isThere = stream.state.entry !== undefined && !stream.isDeleted;
         if (isThere) {

@@ -193,9 +193,9 @@ export class AgentCalls {
         const known = this.#agents
           .find(run.agentId, run.runId)
           ?.approvals.find(({ approvalId }) => approvalId === part.data.approvalId);
-        const data = known
-          ? { ...part.data, phase: 'requested' as const }
-          : this.#approvals.request(run.runId, key, part.data);
+        const asked = { ...part.data };
+        if (asked.args !== undefined) asked.args = fitToolResult(this.#committer, run.stream.name, asked.args);
+        const data = known ? { ...asked, phase: 'requested' as const } : this.#approvals.request(run.runId, key, asked);
         this.#openRuns.append(run, { stream: 'approval', data }, { keep: 'fact', durable: true }, n);
         return;
       }

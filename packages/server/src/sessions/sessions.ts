@@ -66,6 +66,11 @@ export class Sessions {
     return (await this.#log.open(sessionStream(canonicalKey))) as SessionStream;
   }
 
+  /** The session's stream as it is now; to be asked after every wait, since the session may have been deleted. */
+  current(stream: SessionStream): SessionStream {
+    return this.#log.current(stream) as SessionStream;
+  }
+
   /** Throws INVALID_REQUEST when the agent that a key names is not here. */
   requireAgent(canonicalKey: string): string {
     const agentId = sessionAgentId(canonicalKey);

@@ -130,6 +130,13 @@ export class StreamLog {
     return loading;
   }
 
+  /**
+   * The stream as it is now, for a handler that had to wait since it opened it: another one when it was deleted meanwhile.
+   */
+  current(stream: Stream): Stream {
+    return stream.isDeleted ? (this.#loaded.get(stream.name) ?? this.#fresh(stream.name)) : stream;
+  }
+
   async #load(name: string): Promise<Stream> {
     const head = this.#heads.get(name);
     if (!head) return this.#fresh(name);
