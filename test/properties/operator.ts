@@ -121,6 +121,7 @@ export class Operator {
     const handlerMs = simulation.chance(0.15) ? simulation.integer(1, 400) : 0;
     const reading: Reading = { stream, name, replica, bookmark: after, handlerMs };
     this.readings.push(reading);
+    simulation.note(`${this.process.name} follows ${name} as reader ${this.readings.length} after ${JSON.stringify(after)}`);
     void this.#read(reading);
   }
 
@@ -135,6 +136,9 @@ export class Operator {
       try {
         for await (const item of events) {
           if (!process.isAlive) return;
+          this.#options.simulation.note(
+            `${process.name} reader ${this.readings.indexOf(reading) + 1} is told ${item.type === 'reset' ? item.reason : item.event} ${item.bookmark.offset} of ${item.bookmark.epoch}`,
+          );
           restore = replica.save();
           replica.apply(item);
           if (reading.handlerMs > 0 && !this.#options.findings.isHealed) await process.sleep(reading.handlerMs);

@@ -39,6 +39,8 @@ export class Truth {
   readonly lives: Life[] = [];
   readonly problems: string[] = [];
   readonly ledger = new Map<string, LedgerRow>();
+  /** Streams that were deleted at least once, be it in the tick in which they were made. */
+  readonly deleted = new Set<string>();
   readonly #current = new Map<string, Life>();
 
   /** The life that a stream has now. */
@@ -57,6 +59,7 @@ export class Truth {
 
   committed({ appends, deletes, ledger }: CommitBatch): void {
     for (const stream of deletes) {
+      this.deleted.add(stream);
       const life = this.#current.get(stream);
       if (life) life.isDeleted = true;
       this.#current.delete(stream);

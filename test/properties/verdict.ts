@@ -79,7 +79,7 @@ function judgeKeys(world: World, deeds: Deeds, sessions: Life[], report: Report)
     const queued = inputs.filter(({ runId, phase }) => runId === key && phase === 'queued').length;
     const dropped = inputs.filter(({ runId, phase }) => runId === key && phase === 'dropped').length;
     if (count > 1 || queued > 1 || count + dropped > 1) report('I3', `${key} was taken ${count} times, queued ${queued}, dropped ${dropped}`);
-    const wasDeleted = sessions.some((life) => life.isDeleted && life.stream.endsWith(`:${sessionKey}`));
+    const wasDeleted = truth.deleted.has(`session:agent:main:${sessionKey}`);
     const wasTaken = [...truth.ledger.values()].some((row) => row.key === key);
     if (isStolen(world, key, message)) continue;
     if (wasTaken && count + dropped === 0 && !wasDeleted) report('I3', `${key} was taken, but its message is nowhere`);
@@ -91,7 +91,7 @@ function judgeKeys(world: World, deeds: Deeds, sessions: Life[], report: Report)
   }
   const patched = events.filter(({ event }) => event === 'session.updated').map(({ payload }) => (payload as Payload<'session.updated'>).entry.label);
   const done = operators.flatMap((operator) => operator.done);
-  const hasDeleted = sessions.some(({ isDeleted }) => isDeleted);
+  const hasDeleted = truth.deleted.size > 0;
   for (const label of deeds.patchLabels) {
     const count = patched.filter((other) => other === label).length;
     if (count > 1) report('I3', `the patch ${label} was executed ${count} times`);

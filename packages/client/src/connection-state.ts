@@ -42,16 +42,33 @@ export type StateCode =
   | 'closed'
   | 'fatal';
 
-/** What may happen to a connection. */
+/** What may happen to a connection; `offline` is a loss while the browser says that there is no network. */
 export type Input =
-  | { type: 'start' | 'challenge' | 'hello' | 'resumed' | 'doubt' | 'answer' | 'due' | 'close' | 'fail' }
-  | { type: 'lost'; isOffline: boolean };
+  | 'start'
+  | 'challenge'
+  | 'hello'
+  | 'resumed'
+  | 'doubt'
+  | 'answer'
+  | 'due'
+  | 'lost'
+  | 'offline'
+  | 'close'
+  | 'fail';
 
-const connected: ReadonlySet<Phase> = new Set(['dialing', 'handshaking', 'resuming', 'live', 'probing']);
+const steps: Readonly<Partial<Record<Input, Partial<Record<Phase, Phase>>>>> = {
+  start: { idle: 'dialing' },
+  challenge: { dialing: 'handshaking' },
+  hello: { handshaking: 'resuming' },
+  resumed: { resuming: 'live' },
+  doubt: { live: 'probing', backoff: 'dialing', offline: 'dialing' },
+  answer: { probing: 'live' },
+  due: { backoff: 'dialing', offline: 'dialing' },
+};
 
 /** True while a socket belongs to the phase. */
 export function hasSocket(phase: Phase): boolean {
-  return connected.has(phase);
+  return !/idle|backoff|offline|closed|failed/.test(phase);
 }
 
 /**
@@ -60,28 +77,12 @@ export function hasSocket(phase: Phase): boolean {
  */
 export function transition(phase: Phase, input: Input): Phase | undefined {
   if (phase === 'closed') return undefined;
-  if (input.type === 'close') return 'closed';
+  if (input === 'close') return 'closed';
   if (phase === 'failed') return undefined;
-  switch (input.type) {
-    case 'start':
-      return phase === 'idle' ? 'dialing' : undefined;
-    case 'challenge':
-      return phase === 'dialing' ? 'handshaking' : undefined;
-    case 'hello':
-      return phase === 'handshaking' ? 'resuming' : undefined;
-    case 'resumed':
-      return phase === 'resuming' ? 'live' : undefined;
-    case 'doubt':
-      if (phase === 'live') return 'probing';
-      return phase === 'backoff' || phase === 'offline' ? 'dialing' : undefined;
-    case 'answer':
-      return phase === 'probing' ? 'live' : undefined;
-    case 'due':
-      return phase === 'backoff' || phase === 'offline' ? 'dialing' : undefined;
-    case 'lost':
-      if (!connected.has(phase)) return undefined;
-      return input.isOffline ? 'offline' : 'backoff';
-    case 'fail':
-      return 'failed';
+  if (input === 'fail') return 'failed';
+  if (input === 'lost' || input === 'offline') {
+    if (!hasSocket(phase)) return undefined;
+    return input === 'lost' ? 'backoff' : 'offline';
   }
+  return steps[input]?.[phase];
 }

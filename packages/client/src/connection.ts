@@ -89,7 +89,7 @@ export class Connection {
   }
 
   start(): void {
-    if (!this.#move({ type: 'start' }, 'started')) return;
+    if (!this.#move('start', 'started')) return;
     this.#stopWatching = watchPage(this.#options.page, (hint) => this.doubt(hint));
     this.#dial();
   }
@@ -101,7 +101,7 @@ export class Connection {
 
   /** Streams go on: the connection is live. */
   resumed(): void {
-    this.#move({ type: 'resumed' }, 'resumed');
+    this.#move('resumed', 'resumed');
   }
 
   /** Gives this socket up and tries again later. */
@@ -111,19 +111,19 @@ export class Connection {
 
   /** Gives up for good. */
   fail(error: GatewayError): void {
-    this.#end({ type: 'fail' }, 'fatal', error.message, error);
+    this.#end('fail', 'fatal', error.message, error);
   }
 
   close(): void {
     const error = new GatewayError('CLOSED', 'The client was closed; connect() again.');
-    this.#end({ type: 'close' }, 'closed', 'close() was called', error);
+    this.#end('close', 'closed', 'close() was called', error);
   }
 
   /** Someone doubts that the connection lives: probe it, or dial at once if there is none (S23). */
   doubt(code: 'woke' | 'online' | 'visible'): void {
     const wasConnected = this.phase === 'live';
     if (!wasConnected) this.#attempt = 0;
-    if (!this.#move({ type: 'doubt' }, code)) return;
+    if (!this.#move('doubt', code)) return;
     if (!wasConnected) {
       this.#dial();
       return;
@@ -182,7 +182,7 @@ export class Connection {
         if (frame.type === 'event') this.#noticeEvent(frame, text.length);
         else if (frame.type === 'res' && frame.id === probeId) {
           this.#cancelTimer?.();
-          this.#move({ type: 'answer' }, 'answered');
+          this.#move('answer', 'answered');
         } else if (frame.type === 'res') this.#events.frame(frame, text.length);
     }
   }
@@ -199,7 +199,7 @@ export class Connection {
   }
 
   #answerChallenge(challenge: { nonce?: string; ts?: number }, generation: number): void {
-    if (!this.#move({ type: 'challenge' }, 'challenged')) return;
+    if (!this.#move('challenge', 'challenged')) return;
     this.#options.handshake.params(challenge).then(
       (params) => {
         if (generation !== this.#generation) return;
@@ -225,7 +225,7 @@ export class Connection {
       this.#hello = hello;
       this.#helloAtMs = this.#options.clock.elapsed();
       this.#heartbeat.start();
-      if (this.#move({ type: 'hello' }, 'hello')) this.#events.hello(hello);
+      if (this.#move('hello', 'hello')) this.#events.hello(hello);
     }
   }
 
@@ -234,7 +234,7 @@ export class Connection {
     if (refusal.action === 'retry') {
       this.#lose('refused', error.message, { retryAfterMs: refusal.retryAfterMs, minMs: refusal.minMs, error });
     } else {
-      this.#end({ type: 'fail' }, 'refused', error.message, error);
+      this.#end('fail', 'refused', error.message, error);
     }
   }
 
@@ -247,7 +247,7 @@ export class Connection {
       const error = new GatewayError('UNAVAILABLE', `The gateway ${reason}; change that, then connect() again.`, {
         details: { closeCode },
       });
-      this.#end({ type: 'fail' }, 'fatal', reason, error, closeCode);
+      this.#end('fail', 'fatal', reason, error, closeCode);
       return;
     }
     const minMs = action === 'refused' || action === 'wait' ? patientMs : undefined;
@@ -266,10 +266,10 @@ export class Connection {
     this.#restartAtMs = undefined;
     const delayMs = backoffMs(this.#attempt++, random, { retryAfterMs: Math.max(retryAfterMs ?? 0, restartInMs), minMs });
     this.#after(delayMs, () => {
-      if (this.#move({ type: 'due' }, 'due')) this.#dial();
+      if (this.#move('due', 'due')) this.#dial();
     });
     this.#events.lost();
-    this.#move({ type: 'lost', isOffline: isOffline(page) }, code, reason, {
+    this.#move(isOffline(page) ? 'offline' : 'lost', code, reason, {
       retryAtMs: clock.now() + delayMs,
       closeCode,
       error,
@@ -281,7 +281,7 @@ export class Connection {
     this.#release(normalClose, code);
     this.#stopWatching?.();
     this.#move(input, code, reason, {
-      error: input.type === 'fail' ? error : undefined,
+      error: input === 'fail' ? error : undefined,
       closeCode,
     });
     this.#events.ended(error);

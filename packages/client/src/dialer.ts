@@ -38,7 +38,7 @@ export function webSocketDialer(
   if (headers && isBrowserSocket) {
     throw new GatewayError(
       'UNSUPPORTED',
-      'A browser cannot send headers; pass `token` or `deviceToken` instead.',
+      'A browser cannot send headers; pass `token` instead.',
     );
   }
   if (!/^wss?:\/\//i.test(url)) {

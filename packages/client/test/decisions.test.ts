@@ -30,13 +30,13 @@ describe('transition', () => {
 
   test('closed is final, and failed can only be closed', () => {
     for (const type of ['start', 'challenge', 'hello', 'resumed', 'doubt', 'answer', 'due', 'close', 'fail'] as const) {
-      expect(transition('closed', { type })).toBeUndefined();
-      expect(transition('failed', { type })).toBe(type === 'close' ? 'closed' : undefined);
+      expect(transition('closed', type)).toBeUndefined();
+      expect(transition('failed', type)).toBe(type === 'close' ? 'closed' : undefined);
     }
   });
 
   test('a loss means something only while there is a socket', () => {
-    const lost = phases.filter((phase) => transition(phase, { type: 'lost', isOffline: false }) === 'backoff');
+    const lost = phases.filter((phase) => transition(phase, 'lost') === 'backoff');
     expect(lost).toEqual(['dialing', 'handshaking', 'resuming', 'live', 'probing']);
   });
 });

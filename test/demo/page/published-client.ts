@@ -15,7 +15,8 @@ interface ChatEvent {
 
 /**
  * The right side: the published v4 client, whose browser entry leaves the socket to its host and does the rest: frames, handshake,
- * sequence watch, reconnect. Its own defaults for reconnecting are used (1 s, doubling, 30 s at most).
+ * sequence watch, reconnect. The host sets the delays of reconnecting; here they are those of
+ * the package's documentation (1 s, doubling, 30 s at most).
  */
 export class PublishedClient {
   readonly #side: Side;

@@ -85,11 +85,17 @@ export class AgentCalls {
       session: run.stream.state.entry as SessionEntry,
       attempt: work.attempt,
       n: state.n,
-      journal: [...run.journal],
+      ...journalPage(run.journal, 0),
       steers: work.steers.filter(({ inputId }) => run.stream.state.inputs.some((input) => input.runId === inputId)),
       approvals: work.approvals,
       ...conversation,
     };
+  }
+
+  /** More of the journal of a claimed run. */
+  journal(peer: Peer, runId: string, from: number): Result<'run.journal'> {
+    this.#requireHolding(peer);
+    return journalPage(this.#requireOpen(peer, runId).journal, from);
   }
 
   /** Older messages of the conversation of a claimed run. */
