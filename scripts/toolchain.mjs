@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -62,13 +62,15 @@ export function isInstalled() {
 
 /** Installs exactly what the lockfile says; fails when a package.json does not agree with it. */
 export function install() {
-  const local = join(bin, 'pnpm');
-  const args = ['install', '--frozen-lockfile', '--prefer-offline', '--reporter=append-only'];
-  const isLocal =
-    existsSync(local) && spawnSync(local, ['--version'], { encoding: 'utf8' }).stdout?.trim() === pnpmVersion;
-  // CI: without a terminal pnpm must not ask whether it may replace node_modules.
-  const env = toolEnvironment({ CI: 'true' });
-  return isLocal ? run(local, args, { env }) : run('npx', ['--yes', `pnpm@${pnpmVersion}`, ...args], { env });
+  // By npx, not by the pnpm in node_modules: that one would delete itself when pnpm has to make node_modules anew.
+  // CI: without a terminal pnpm must not ask whether it may.
+  return run(
+    'npx',
+    ['--yes', `pnpm@${pnpmVersion}`, 'install', '--frozen-lockfile', '--prefer-offline', '--reporter=append-only'],
+    {
+      env: toolEnvironment({ CI: 'true' }),
+    },
+  );
 }
 
 /** Stops with one sentence when the running Node can't even start the toolchain. */

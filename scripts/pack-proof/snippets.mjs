@@ -19,6 +19,8 @@ export async function proveSnippets(folder, packs, proof) {
     typeCheck(
       folder,
       snippets.map(({ file }) => file),
+      'nodenext',
+      { emit: true },
     ),
   );
 

@@ -15,8 +15,8 @@ export class Deeds {
   readonly sends: Sent[] = [];
   readonly patchLabels: string[] = [];
   readonly resetKeys: string[] = [];
-  /** Messages sent under a key that someone else, or another message, has. */
-  readonly conflicts: { sessionKey: string; message: string }[] = [];
+  /** Keys under which another message was sent as well. */
+  readonly conflicts = new Set<string>();
   /** Whether a place ahead of a stream was forged: the one thing that may give it a new epoch (S15). */
   hasForgedAhead = false;
 }
@@ -98,7 +98,7 @@ export class Chaos {
     const sent = this.#world.simulation.pick(this.deeds.sends);
     if (!sent) return;
     const message = `stolen ${this.#key('steal')}`;
-    this.deeds.conflicts.push({ sessionKey: sent.sessionKey, message });
+    this.deeds.conflicts.add(sent.key);
     operator.request('chat.send', { sessionKey: sent.sessionKey, message }, { idempotencyKey: sent.key });
   }
 
@@ -202,13 +202,13 @@ export class Chaos {
       for (const { runId } of runs) open.push({ invariant: 'I15', problem: `${stream}: the run ${runId} has no end` });
       for (const { runId } of (state as Partial<SessionState>).inputs ?? []) open.push({ invariant: 'I15', problem: `${stream}: ${runId} waits` });
     }
-    for (const { id, waiting, stored, readings } of operators) {
-      for (const { what } of waiting) open.push({ invariant: 'I4', problem: `${id}: ${what} is not settled` });
+    for (const { name, waiting, stored, readings } of operators) {
+      for (const { what } of waiting) open.push({ invariant: 'I4', problem: `${name}: ${what} is not settled` });
       for (const { method, idempotencyKey } of stored.values())
-        open.push({ invariant: 'I4', problem: `${id}: ${method} ${idempotencyKey} is still in the queue` });
+        open.push({ invariant: 'I4', problem: `${name}: ${method} ${idempotencyKey} is still in the queue` });
       for (const { replica } of readings) {
         const behind = replica.behind();
-        if (behind) open.push({ invariant: 'I1', problem: `${id}: ${replica.stream} ${behind}` });
+        if (behind) open.push({ invariant: 'I1', problem: `${name}: ${replica.stream} ${behind}` });
       }
     }
     return open;

@@ -16,8 +16,8 @@ interface End {
   owner: Process;
   events: TransportEvents | undefined;
   /** What was sent from here and has not arrived. */
-  queue: string[];
-  queuedUnits: number;
+  queue: { text: string; bytes: number }[];
+  queuedBytes: number;
   isDelivering: boolean;
   isClosed: boolean;
   /** The close that follows what is in the queue. */
@@ -31,7 +31,7 @@ export class Link {
   readonly client: Transport;
   readonly server: Transport;
   isOver = false;
-  /** How much heavier a character counts in `queuedBytes` than it is: makes small worlds have slow readers. */
+  /** How many bytes a character from the server counts in `queuedBytes`: makes small worlds have slow readers. */
   weight = 1;
   /** A slow reader: ms for each message from the server. */
   perMessageMs = 0;
@@ -67,10 +67,9 @@ export class Link {
   }
 
   #transport(end: End): Transport {
-    const link = this;
     return {
       get queuedBytes() {
-        return end.queuedUnits * (end.side === 'server' ? link.weight : 1);
+        return end.queuedBytes;
       },
       send: (text) => this.#send(end, text),
       open: (events) => {
@@ -88,8 +87,9 @@ export class Link {
   #send(end: End, text: string): void {
     if (end.isClosed || end.goodbye || !end.owner.isAlive) return;
     if (end.side === 'server') this.#options.sent?.(text);
-    end.queue.push(text);
-    end.queuedUnits += text.length;
+    const bytes = text.length * (end.side === 'server' ? this.weight : 1);
+    end.queue.push({ text, bytes });
+    end.queuedBytes += bytes;
     this.#deliver(end);
   }
 
@@ -122,8 +122,8 @@ export class Link {
     let left = this.perMessageMs > 0 && end.side === 'server' ? 1 : this.#simulation.integer(1, 8);
     const { events } = peer;
     while (left-- > 0 && end.queue.length > 0 && !peer.isClosed && !peer.goodbye) {
-      const text = end.queue.shift() as string;
-      end.queuedUnits -= text.length;
+      const { text, bytes } = end.queue.shift() as End['queue'][number];
+      end.queuedBytes -= bytes;
       if (this.#simulation.trace) this.#simulation.note(`${this.#name} ${end.side === 'client' ? '>' : '<'} ${text.slice(0, 300)}`);
       events.message(text);
     }
@@ -167,7 +167,7 @@ function makeEnd(side: Side, owner: Process): End {
     owner,
     events: undefined,
     queue: [],
-    queuedUnits: 0,
+    queuedBytes: 0,
     isDelivering: false,
     isClosed: false,
     goodbye: undefined,

@@ -46,6 +46,8 @@ export interface OperatorOptions {
   findings: Findings;
   /** The principal; two operators may share one. */
   id: string;
+  /** Its own name, for traces. */
+  name: string;
   dial: (owner: Process) => Dialer;
   scopes: readonly string[];
 }
@@ -53,6 +55,7 @@ export interface OperatorOptions {
 /** A person's client: our SDK in a process that may be killed and come back with its bookmarks and its queue. */
 export class Operator {
   readonly id: string;
+  readonly name: string;
   readonly waiting = new Set<Waiting>();
   readonly sends: SendOutcome[] = [];
   /** Keys of other keyed requests that were answered well. */
@@ -66,6 +69,7 @@ export class Operator {
 
   constructor(options: OperatorOptions) {
     this.id = options.id;
+    this.name = options.name;
     this.#options = options;
     this.start();
   }
@@ -73,7 +77,7 @@ export class Operator {
   /** A new process: what it reads goes on from the bookmarks, what was not answered is sent again. */
   start(): void {
     const { simulation, dial } = this.#options;
-    this.process = new Process(simulation, `${this.id}#${++this.#lifeCount}`);
+    this.process = new Process(simulation, `${this.name}#${++this.#lifeCount}`);
     this.waiting.clear();
     const queueStore: QueueStore = {
       load: () => [...this.stored.values()],
@@ -116,7 +120,7 @@ export class Operator {
     const { truth, findings, simulation } = this.#options;
     const key = name.startsWith('session:') ? canonicalSessionKey(name.slice('session:'.length)) : undefined;
     const stream = key === undefined ? name : sessionStream(key);
-    const report = (invariant: string, problem: string) => findings.report(invariant, `${this.id}: ${problem}`);
+    const report = (invariant: string, problem: string) => findings.report(invariant, `${this.name}: ${problem}`);
     const replica = new Replica(stream, truth, report, after);
     const handlerMs = simulation.chance(0.15) ? simulation.integer(1, 400) : 0;
     const reading: Reading = { stream, name, replica, bookmark: after, handlerMs };
@@ -147,7 +151,7 @@ export class Operator {
         }
       } catch (error) {
         if (!process.isAlive) return;
-        this.#options.findings.report('I4', `${this.id}: reading ${reading.name} threw ${String(error)}`);
+        this.#options.findings.report('I4', `${this.name}: reading ${reading.name} threw ${String(error)}`);
         return;
       }
       if (gateway.state === 'closed' || gateway.state === 'failed') return;

@@ -86,7 +86,10 @@ export class Replica {
     if (!this.#isPlaced) this.#report('I5', `${this.stream}: ${from} was told before any state`);
     if (offset <= this.offset) this.#report('I2', `${this.stream}: ${offset} was told after ${this.offset}`);
     else if (from > this.offset + 1) this.#report('I1', `${this.stream}: ${from} was told after ${this.offset}, without a reset`);
-    const problem = life ? differenceOf(life, from, offset, event, payload) : `no life of it has the epoch ${bookmark.epoch}`;
+    // A life that begins and ends in one tick is told and never kept.
+    const isUnkept = !life && this.#truth.deleted.has(this.stream);
+    const unknown = isUnkept ? undefined : `no life of it has the epoch ${bookmark.epoch}`;
+    const problem = life ? differenceOf(life, from, offset, event, payload) : unknown;
     if (problem) this.#report('I2', `${this.stream} ${from}..${offset}: ${problem}`);
     try {
       this.state = reduce(this.state, item);

@@ -88,11 +88,11 @@ async function run(world: World): Promise<ScheduleOutcome> {
 /** Lets time pass until nothing is under way; what then still is, is a finding. */
 async function settle({ simulation, operators, findings }: World, chaos: Chaos): Promise<void> {
   // Now and then nobody answers an approval, and it has to run out.
-  const isAnswered = simulation.chance(0.95);
+  const unansweredUntilMs = simulation.elapsed() + (simulation.chance(0.95) ? 0 : 11 * 60_000);
   const untilMs = simulation.elapsed() + patienceMs;
   let quietPolls = 0;
   while (simulation.elapsed() < untilMs) {
-    if (isAnswered && operators[0]) chaos.answerApprovals(operators[0]);
+    if (simulation.elapsed() >= unansweredUntilMs && operators[0]) chaos.answerApprovals(operators[0]);
     await simulation.advance(pollMs);
     quietPolls = chaos.unquiet().length === 0 ? quietPolls + 1 : 0;
     if (quietPolls === 2) return;

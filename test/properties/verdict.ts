@@ -17,10 +17,10 @@ export function judge(world: World, deeds: Deeds): void {
   for (const life of sessions) judgeRuns(world, life, report);
   judgeKeys(world, deeds, sessions, report);
   judgeTold(world, deeds, sessions, report);
-  for (const { id, readings } of world.operators) {
+  for (const { name, readings } of world.operators) {
     for (const { replica } of readings) {
       const difference = replica.differs();
-      if (difference) report('I2', `${id}: ${replica.stream}: ${difference}`);
+      if (difference) report('I2', `${name}: ${replica.stream}: ${difference}`);
     }
   }
   for (const [id, { answer }] of truth.ledger) if (answer === undefined) report('I4', `ledger: ${id} was never answered`);
@@ -81,7 +81,7 @@ function judgeKeys(world: World, deeds: Deeds, sessions: Life[], report: Report)
     if (count > 1 || queued > 1 || count + dropped > 1) report('I3', `${key} was taken ${count} times, queued ${queued}, dropped ${dropped}`);
     const wasDeleted = truth.deleted.has(`session:agent:main:${sessionKey}`);
     const wasTaken = [...truth.ledger.values()].some((row) => row.key === key);
-    if (isStolen(world, key, message)) continue;
+    if (isStolen(world, deeds, key, message)) continue;
     if (wasTaken && count + dropped === 0 && !wasDeleted) report('I3', `${key} was taken, but its message is nowhere`);
     if (!wasTaken && count + queued > 0) report('I3', `${key} has a message, but was not claimed`);
     for (const { answer, message: sent } of operators.flatMap((operator) => operator.sends).filter((send) => send.key === key)) {
@@ -114,7 +114,7 @@ function judgeApprovals({ truth }: World, report: Report): void {
 }
 
 /** Whether a key was first used for another message than its owner's: whoever comes first has it. */
-function isStolen({ truth }: World, key: string, message: string): boolean {
+function isStolen({ truth }: World, deeds: Deeds, key: string, message: string): boolean {
   for (const { events } of truth.lives) {
     for (const { event, payload } of events) {
       if (event !== 'session.message' && event !== 'session.input') continue;
@@ -122,21 +122,27 @@ function isStolen({ truth }: World, key: string, message: string): boolean {
       if (row?.id === key) return textOf(row) !== message;
     }
   }
-  return false;
+  // Its message is in no log: it was erased in the tick in which it was taken.
+  return deeds.conflicts.has(key);
 }
 
 /** What clients were told of their runs is what happened. */
 function judgeTold(world: World, deeds: Deeds, sessions: Life[], report: Report): void {
   const { findings } = world;
-  const stolen = new Set(deeds.sends.filter(({ key, message }) => isStolen(world, key, message)).map(({ key }) => key));
+  const stolen = new Set(deeds.sends.filter(({ key, message }) => isStolen(world, deeds, key, message)).map(({ key }) => key));
+  /** `isDeleted`: with its session, or by a reset of it: what is told of it then is what a client had seen. */
   const answers = new Map<string, { message?: Message; isDeleted: boolean; phase?: string }>();
   for (const { events, isDeleted } of sessions) {
+    const runsOf = new Set<string>();
     for (const { event, payload } of events) {
       if (event === 'session.message') {
         const { message } = payload as Payload<'session.message'>;
         if (message.role === 'assistant' && message.runId) answers.set(message.runId, { ...answers.get(message.runId), message, isDeleted });
+      } else if (event === 'session.reset') {
+        for (const answer of answers.values()) if (answer.message?.runId && runsOf.has(answer.message.runId)) answer.isDeleted = true;
       } else if (event === 'agent') {
         const told = payload as AgentPayload;
+        runsOf.add(told.runId);
         if (told.stream === 'lifecycle') answers.set(told.runId, { ...answers.get(told.runId), isDeleted, phase: told.data.phase });
       }
     }

@@ -71,6 +71,7 @@ export class World {
   readonly links = new Set<Link>();
   readonly agents: Process[] = [];
   #agentLifeCount = 0;
+  #operatorCount = 0;
 
   constructor(seed: number) {
     this.seed = seed;
@@ -97,7 +98,8 @@ export class World {
   operator(id: string): Operator {
     const { simulation, truth, findings } = this;
     const identity: LocalIdentity = { role: 'operator', id, scopes };
-    return new Operator({ simulation, truth, findings, id, scopes, dial: (owner) => this.dialer(owner, identity) });
+    const name = `${id}-${++this.#operatorCount}`;
+    return new Operator({ simulation, truth, findings, id, name, scopes, dial: (owner) => this.dialer(owner, identity) });
   }
 
   #startAgent(): void {
@@ -180,7 +182,7 @@ export class World {
     const [, stream = '', offset = ''] = match;
     const lives = this.truth.lives.filter((life) => life.stream === stream);
     // What the tick of a deletion appended is told before the deletion, and is erased with the rest.
-    if (lives.some((life) => life.isDeleted || Number(offset) <= life.head)) return;
+    if (this.truth.deleted.has(stream) || lives.some((life) => Number(offset) <= life.head)) return;
     this.findings.report('S13', `${stream} ${offset} left before it was committed (head ${lives.at(-1)?.head})`);
   }
 

@@ -40,12 +40,15 @@ export function chooseAgent(
   return { kind: 'demo' };
 }
 
-/** Loads the code of the chosen agent, and no other. */
-export async function loadAgent(choice: AgentChoice): Promise<Agent> {
+/** Loads the code of the chosen agent, and no other. `env` is the one that it was chosen with. */
+export async function loadAgent(
+  choice: AgentChoice,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Agent> {
   if (choice.kind === 'demo') {
     const { demoAgent } = await import('./demo-agent.ts');
     return demoAgent();
   }
   const { aiSdkAgent } = await import('@openclaw/agent-ai-sdk');
-  return aiSdkAgent(choice.config);
+  return aiSdkAgent(choice.config, env);
 }

@@ -4,7 +4,7 @@ import { servePort } from '@openclaw/plugin-sdk';
 import { type AgentChoice, loadAgent } from './agent-choice.ts';
 
 const { choice, port } = workerData as { choice: AgentChoice; port: MessagePort };
-const serving = servePort(await loadAgent(choice), port);
+const serving = servePort(await loadAgent(choice, process.env), port);
 const error = await serving.closed;
 // A worker without its gateway is of no use; whoever started it decides what follows.
 if (error) throw error;

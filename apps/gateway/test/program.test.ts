@@ -50,7 +50,10 @@ describe('a running gateway', () => {
     expect([...kinds]).toEqual(expect.arrayContaining(['thinking', 'tool', 'text']));
   });
 
-  test('asks the model that its flags name, with its key, and keeps the key to itself', async () => {
+  test.each([
+    ['twins of the flags name', 'OPENCLAW_AGENT_URL', 'OPENCLAW_AGENT_MODEL', 'OPENCLAW_AGENT_KEY'],
+    ['providers’ own variables name', 'OPENAI_BASE_URL', 'OPENAI_MODEL', 'OPENAI_API_KEY'],
+  ])('asks the model that the %s, with its key, and keeps the key to itself', async (_, url, name, key) => {
     const asked: { authorization: string | undefined; model: unknown }[] = [];
     const model = createHttpServer((request, response) => {
       let body = '';
@@ -72,9 +75,7 @@ describe('a running gateway', () => {
     });
     await occupied(model, async (port) => {
       const agentUrl = `http://127.0.0.1:${port}/v1`;
-      const program = workshop.start(['--agent-url', agentUrl, '--agent-model', 'm-1'], {
-        OPENCLAW_AGENT_KEY: 'hush-hush',
-      });
+      const program = workshop.start([], { [url]: agentUrl, [name]: 'm-1', [key]: 'hush-hush' });
       const run = client(await program.url())
         .session('main')
         .send('What day is it?');

@@ -28,6 +28,8 @@ export class Transcript {
   #turns = new Map<string, TurnView>();
   #people = new Map<string, HTMLElement>();
   #seen = new Set<string>();
+  /** Runs whose answer is in the history: events that tell of them again are older than that. */
+  #answered = new Set<string>();
   #unconfirmed = new Map<string, Unconfirmed>();
   /** Grows with every new beginning; what an older one still has to say is ignored. */
   #generation = 0;
@@ -85,7 +87,8 @@ export class Transcript {
       case 'agent': {
         const { runId, stream, data } = item.payload;
         const isTerminal = stream === 'lifecycle' && (data.phase === 'end' || data.phase === 'error');
-        if (!isTerminal && !this.#runs.has(runId)) this.#follow(this.#options.session.attach(runId));
+        if (!isTerminal && !this.#runs.has(runId) && !this.#answered.has(runId))
+          this.#follow(this.#options.session.attach(runId));
         break;
       }
       default:
@@ -102,14 +105,14 @@ export class Transcript {
     this.#turns.clear();
     this.#people.clear();
     this.#seen.clear();
+    this.#answered.clear();
     this.#open.clear();
     const rows = messages.map(readRow);
     for (const row of rows) this.#add(row);
     for (const runId of this.#unconfirmed.keys()) this.#showUnconfirmed(runId);
-    const answered = new Set(rows.filter(({ role }) => role === 'assistant').map(({ runId }) => runId));
     const own = [...this.#unconfirmed.keys()].filter((runId) => this.#runs.has(runId));
     for (const runId of new Set([...openRunIds, ...own])) {
-      if (!answered.has(runId)) this.#follow(this.#runs.get(runId) ?? session.attach(runId));
+      if (!this.#answered.has(runId)) this.#follow(this.#runs.get(runId) ?? session.attach(runId));
     }
     this.#changed();
   }
@@ -124,8 +127,9 @@ export class Transcript {
       else this.#showPerson(row.runId ?? row.id, row.text);
       return;
     }
-    // An answer that was followed is on the page already.
-    if (row.runId !== undefined && this.#turns.has(row.runId)) return;
+    if (row.runId !== undefined) this.#answered.add(row.runId);
+    // An answer that is or was followed is on the page already, or about to be.
+    if (row.runId !== undefined && (this.#turns.has(row.runId) || this.#open.has(row.runId))) return;
     const turn = this.#turn(row.runId ?? row.id);
     for (const part of row.parts) turn.show(part);
     turn.finish();

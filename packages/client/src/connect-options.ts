@@ -1,5 +1,5 @@
-import type { Clock, ConnectParams, Role } from '@openclaw/protocol/wire';
 import type { HelloOk } from '@openclaw/protocol';
+import type { Clock, ConnectParams, Role } from '@openclaw/protocol/wire';
 import type { DeviceSigner } from './device.ts';
 import type { Dialer } from './dialer.ts';
 import type { Limits } from './limits.ts';

@@ -1,5 +1,5 @@
-import { type EventFrame, GatewayError, type ResponseFrame, systemClock } from '@openclaw/protocol/wire';
 import type { HelloOk } from '@openclaw/protocol';
+import { type EventFrame, GatewayError, type ResponseFrame, systemClock } from '@openclaw/protocol/wire';
 import type { ConnectOptions } from './connect-options.ts';
 import { asGatewayError, Connection, hasStreams } from './connection.ts';
 import { type Dialer, webSocketDialer } from './dialer.ts';
@@ -58,7 +58,13 @@ class ConnectedGateway implements Gateway {
   #bridge: PlainBridge | undefined;
 
   constructor(options: ConnectOptions) {
-    const { clock = systemClock(), random = Math.random, methods = {}, queueStore: store, page = pageScope() } = options;
+    const {
+      clock = systemClock(),
+      random = Math.random,
+      methods = {},
+      queueStore: store,
+      page = pageScope(),
+    } = options;
     const dialer = dialerOf(options);
     this.#limits = { ...defaultLimits, ...options.limits };
     const limits = this.#limits;
@@ -147,7 +153,12 @@ class ConnectedGateway implements Gateway {
     try {
       await this.#prepare?.(hello, this.#control);
       if (!hasStreams(hello) && this.#current === hello) {
-        const plain = await import('./plain-v4.ts');
+        const plain = await import('./plain-v4.ts').catch((cause: unknown) => {
+          throw new GatewayError('UNAVAILABLE', 'The support for v4 gateways could not be loaded.', {
+            cause,
+            retryable: true,
+          });
+        });
         isKeyless = plain.isKeyless;
         this.#bridge = new plain.PlainBridge({
           hello,

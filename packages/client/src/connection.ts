@@ -244,7 +244,7 @@ export class Connection {
     const isBeforeHello = this.phase === 'dialing' || this.phase === 'handshaking';
     if (action === 'refused' && isBeforeHello) this.#refusals++;
     if (action === 'fatal' || this.#refusals >= maxRefusals) {
-      const error = new GatewayError('UNAVAILABLE', `The gateway ${reason}; change that, then connect() again.`, {
+      const error = new GatewayError('FORBIDDEN', `The gateway ${reason}; change that, then connect() again.`, {
         details: { closeCode },
       });
       this.#end('fail', 'fatal', reason, error, closeCode);
@@ -264,7 +264,10 @@ export class Connection {
     this.#release(code === 'silent' || code === 'probe-unanswered' ? silentClose : normalClose, code);
     const restartInMs = this.#restartAtMs === undefined ? 0 : Math.max(0, this.#restartAtMs - clock.elapsed());
     this.#restartAtMs = undefined;
-    const delayMs = backoffMs(this.#attempt++, random, { retryAfterMs: Math.max(retryAfterMs ?? 0, restartInMs), minMs });
+    const delayMs = backoffMs(this.#attempt++, random, {
+      retryAfterMs: Math.max(retryAfterMs ?? 0, restartInMs),
+      minMs,
+    });
     this.#after(delayMs, () => {
       if (this.#move('due', 'due')) this.#dial();
     });

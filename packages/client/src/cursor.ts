@@ -1,7 +1,7 @@
 import {
   type AgentPayload,
-  partLength,
   type Position,
+  partLength,
   type StreamEventFrame,
   type StreamState,
 } from '@openclaw/protocol/wire';

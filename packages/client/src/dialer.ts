@@ -36,10 +36,7 @@ export function webSocketDialer(
 ): Dialer {
   const isBrowserSocket = (Socket as unknown) === (globalThis as { WebSocket?: unknown }).WebSocket;
   if (headers && isBrowserSocket) {
-    throw new GatewayError(
-      'UNSUPPORTED',
-      'A browser cannot send headers; pass `token` instead.',
-    );
+    throw new GatewayError('UNSUPPORTED', 'A browser cannot send headers; pass `token` instead.');
   }
   if (!/^wss?:\/\//i.test(url)) {
     throw new GatewayError('INVALID_REQUEST', `url must begin with ws:// or wss://: ${url.slice(0, 99)}`);

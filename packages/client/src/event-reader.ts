@@ -2,7 +2,7 @@ import type { GatewayError, StreamEventFrame } from '@openclaw/protocol/wire';
 import type { Bookmark } from './cursor.ts';
 import type { FeedReader, ResetPayload } from './feed.ts';
 import type { Limits } from './limits.ts';
-import type { EventsOptions, EventStream, StreamEvent, StreamReset } from './stream-events.ts';
+import type { EventStream, EventsOptions, StreamEvent, StreamReset } from './stream-events.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 type Item = StreamEvent | StreamReset;

@@ -68,7 +68,7 @@ export class Feed {
       reader.cursor = { ...head, open: {} };
       return false;
     }
-    return reader.cursor.epoch !== head.epoch || reader.cursor.offset < head.offset;
+    return reader.cursor.epoch !== head.epoch || reader.cursor.offset !== head.offset;
   }
 
   /** From where to ask, so that nobody misses anything. */
@@ -76,8 +76,8 @@ export class Feed {
     let oldest: Bookmark | undefined;
     for (const { cursor } of this.readers) {
       if (!cursor) return undefined;
-      // Another epoch than the feed's is settled by a snapshot of its own.
-      if (this.#head && cursor.epoch !== this.#head.epoch) return cursor;
+      // Another epoch than the feed's, or a place that the stream has not come to, is the gateway's to judge (S15).
+      if (this.#head && (cursor.epoch !== this.#head.epoch || cursor.offset > this.#head.offset)) return cursor;
       if (!oldest || cursor.offset < oldest.offset) oldest = cursor;
     }
     return oldest;
@@ -149,7 +149,8 @@ export class Feed {
     let mustAsk = false;
     for (const reader of [...this.readers]) {
       if (reader.cursor?.epoch !== epoch) continue;
-      if (reader.cursor.offset >= offset) reader.live?.();
+      if (reader.cursor.offset > offset) mustAsk = true;
+      else if (reader.cursor.offset === offset) reader.live?.();
       else if (this.#missed(reader)) mustAsk = true;
     }
     return mustAsk;

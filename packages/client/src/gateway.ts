@@ -2,7 +2,7 @@ import type { GatewayError, HelloOk, Message, Params, Result } from '@openclaw/p
 import type { Phase, StateCode } from './connection-state.ts';
 import type { RequestFunction } from './request.ts';
 import type { StreamedPart } from './run-parts.ts';
-import type { EventsOptions, EventStream, SessionStreamItem, StreamReader } from './stream-events.ts';
+import type { EventStream, EventsOptions, SessionStreamItem, StreamReader } from './stream-events.ts';
 
 /** One transition of the connection. */
 export interface StateChange {

@@ -1,5 +1,11 @@
-import { type Clock, type ConnectParams, type GatewayError, protocolVersion, streamsCapability } from '@openclaw/protocol/wire';
 import type { HelloOk } from '@openclaw/protocol';
+import {
+  type Clock,
+  type ConnectParams,
+  type GatewayError,
+  protocolVersion,
+  streamsCapability,
+} from '@openclaw/protocol/wire';
 import type { ConnectOptions, Credential } from './connect-options.ts';
 import type { IssuedCredentials } from './gateway.ts';
 

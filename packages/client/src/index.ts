@@ -1,3 +1,4 @@
+export { GatewayError, isGatewayError } from '@openclaw/protocol/wire';
 export { connect } from './connect.ts';
 export type { ConnectOptions, Credential } from './connect-options.ts';
 export type { Phase, StateCode } from './connection-state.ts';
@@ -29,8 +30,8 @@ export type {
   UsagePart,
 } from './run-parts.ts';
 export type {
-  EventsOptions,
   EventStream,
+  EventsOptions,
   SessionEvent,
   SessionStreamItem,
   StreamEvent,
@@ -38,4 +39,3 @@ export type {
   StreamReset,
 } from './stream-events.ts';
 export type { PageScope } from './wake.ts';
-export { GatewayError, isGatewayError } from '@openclaw/protocol/wire';

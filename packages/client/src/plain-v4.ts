@@ -1,7 +1,8 @@
+import type { HelloOk, Payload, Result } from '@openclaw/protocol';
 import {
   type AgentPayload,
-  canonicalSessionKey,
   type ContentBlock,
+  canonicalSessionKey,
   type EventFrame,
   type GatewayError,
   type Message,
@@ -9,7 +10,6 @@ import {
   type SessionState,
   sessionStream,
 } from '@openclaw/protocol/wire';
-import type { HelloOk, Payload, Result } from '@openclaw/protocol';
 import type { AnswerSink } from './request-queue.ts';
 
 const sessionPrefix = 'session:';
@@ -83,7 +83,9 @@ export class PlainBridge {
     const stream = sessionStream(sessionKey);
     switch (event) {
       case 'agent':
-        return this.#agent(payload as AgentPayload).map((part) => this.#frame(stream, 'agent', { ...(payload as object), ...part }));
+        return this.#agent(payload as AgentPayload).map((part) =>
+          this.#frame(stream, 'agent', { ...(payload as object), ...part }),
+        );
       case 'chat':
         return this.#chat(stream, payload as Payload<'chat'>);
       case 'session.message':
@@ -103,7 +105,11 @@ export class PlainBridge {
     if (hello.features.methods.includes(subscribe)) call(subscribe, { key: sessionKey }, { resolve() {}, reject() {} });
     const tell = (state: SessionState | undefined) => {
       const place = { stream, epoch: this.#epoch, offset: this.#offset(stream) };
-      this.#options.event({ type: 'event', event: 'stream.reset', payload: { ...place, reason: 'no_position', state } });
+      this.#options.event({
+        type: 'event',
+        event: 'stream.reset',
+        payload: { ...place, reason: 'no_position', state },
+      });
       this.#options.event({ type: 'event', event: 'stream.live', payload: place });
     };
     call(
@@ -154,7 +160,13 @@ export class PlainBridge {
       case 'final': {
         const message = { ...readMessage(chat.message), runId };
         const told = chat.message === undefined ? [] : text(message);
-        const said = this.#frame(stream, 'session.message', { sessionKey, sessionId: '', agentId, messageSeq: 1, message });
+        const said = this.#frame(stream, 'session.message', {
+          sessionKey,
+          sessionId: '',
+          agentId,
+          messageSeq: 1,
+          message,
+        });
         return [...told, said, ...parts([{ stream: 'lifecycle', data: { phase: 'end' } }])];
       }
       case 'aborted':

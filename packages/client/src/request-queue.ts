@@ -1,4 +1,4 @@
-import { methodTable, type Clock, GatewayError, randomId, type ResponseFrame } from '@openclaw/protocol/wire';
+import { type Clock, GatewayError, methodTable, type ResponseFrame, randomId } from '@openclaw/protocol/wire';
 import { backoffMs } from './backoff.ts';
 import type { RestoredOutcome } from './gateway.ts';
 import { type Limits, maxRequestTimeoutMs } from './limits.ts';
@@ -197,7 +197,9 @@ export class RequestQueue {
     }
     this.#cancelTimer?.();
     this.#cancelTimer =
-      nextMs === Number.POSITIVE_INFINITY ? undefined : this.#options.clock.schedule(() => this.flush(), nextMs - nowMs);
+      nextMs === Number.POSITIVE_INFINITY
+        ? undefined
+        : this.#options.clock.schedule(() => this.flush(), nextMs - nowMs);
   }
 
   #add(
@@ -208,7 +210,8 @@ export class RequestQueue {
     const { clock, limits, methods } = this.#options;
     const { id, method, wasCut = false, isControl = false } = request;
     const given = (request.params ?? {}) as Record<string, unknown>;
-    const askedKey = options.idempotencyKey ?? (typeof given.idempotencyKey === 'string' ? given.idempotencyKey : undefined);
+    const askedKey =
+      options.idempotencyKey ?? (typeof given.idempotencyKey === 'string' ? given.idempotencyKey : undefined);
     const replay =
       methodTable[method]?.replay ?? methods[method] ?? options.replay ?? (askedKey === undefined ? 'never' : 'keyed');
     const key = replay === 'keyed' ? (askedKey ?? randomId()) : undefined;
@@ -259,7 +262,8 @@ export class RequestQueue {
     entry.text = JSON.stringify(entry.params);
     entry.bytes = new TextEncoder().encode(entry.text).length;
     const waiting = this.#waiting();
-    if (entry.isControl || entry.wasCut || (this.#isReady && !this.#isLoading && waiting.length === 0)) return undefined;
+    if (entry.isControl || entry.wasCut || (this.#isReady && !this.#isLoading && waiting.length === 0))
+      return undefined;
     const { queuedRequests, queuedBytes } = this.#options.limits;
     const bytes = waiting.reduce((sum, other) => sum + other.bytes, entry.bytes);
     if (waiting.length < queuedRequests && bytes <= queuedBytes) return undefined;

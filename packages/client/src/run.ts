@@ -1,3 +1,4 @@
+import type { Payload, Result } from '@openclaw/protocol';
 import {
   type AgentPayload,
   GatewayError,
@@ -6,7 +7,6 @@ import {
   type SessionState,
   type StreamEventFrame,
 } from '@openclaw/protocol/wire';
-import type { Payload, Result } from '@openclaw/protocol';
 import { asGatewayError } from './connection.ts';
 import type { Bookmark } from './cursor.ts';
 import { EventReader } from './event-reader.ts';
@@ -113,7 +113,8 @@ export class FollowedRun implements Run, FeedReader {
   taken(status: string): void {
     this.#isTaken = true;
     if (this.#isSeen || this.#log.isEnded) return;
-    if (terminalStatuses.has(status)) void this.#recover();
+    // A snapshot that came before this answer may be from after the run: it is told only that the run is not open.
+    if (terminalStatuses.has(status) || this.#isAbsent) void this.#recover();
     else if (status === 'in_flight') {
       // It began before this client listened: what was missed comes with a snapshot.
       this.#ports.subscriptions.leave(this.#stream, this);
@@ -152,7 +153,8 @@ export class FollowedRun implements Run, FeedReader {
         this.#isSeen = true;
         this.#isAbsent = false;
         if (input.phase === 'taken' && input.into !== undefined) this.#runId = input.into;
-        if (input.phase === 'dropped') this.#end(runError('aborted', 'The session was reset before this message had its turn.', this.id));
+        if (input.phase === 'dropped')
+          this.#end(runError('aborted', 'The session was reset before this message had its turn.', this.id));
       }
     }
   }
@@ -172,9 +174,10 @@ export class FollowedRun implements Run, FeedReader {
   }
 
   /** The transcript tells when the message was taken into another run: that one's parts are told from then on. */
-  #follow(messages: readonly Message[]): void {
+  #follow(messages: readonly Message[]): boolean {
     const asked = messages.findLast(({ role, id }) => role === 'user' && id === this.id);
     if (asked?.runId !== undefined) this.#runId = asked.runId;
+    return asked !== undefined;
   }
 
   live(): void {
@@ -217,16 +220,15 @@ export class FollowedRun implements Run, FeedReader {
       if (end.status === 'ok') {
         const history = await request('chat.history', { sessionKey: this.#sessionKey, limit: 200 });
         if (this.#isFound()) return;
-        this.#follow(history.messages);
+        const isKept = this.#follow(history.messages);
         const message = findAnswer(history, this.#runId) ?? this.#message;
-        this.#succeed(message, message && messageText(message));
+        if (message || isKept) this.#succeed(message, message && messageText(message));
+        else this.#end(unknownOutcome(`Run ${this.id} ended well, but its answer is not in the session any more.`, this.id));
       } else if (!this.#isFound()) {
         this.#end(
           end.status === 'error'
             ? runError(reasonOf(end.stopReason), `The run ended: ${end.stopReason ?? 'error'}.`, this.id)
-            : new GatewayError('UNKNOWN_OUTCOME', `The gateway does not know run ${this.id}; look into the history.`, {
-                details: { runId: this.id },
-              }),
+            : unknownOutcome(`The gateway does not know run ${this.id}; look into the history.`, this.id),
         );
       }
     } catch (error) {
@@ -297,6 +299,10 @@ function findAnswer({ messages }: Result<'chat.history'>, id: string): Message |
 /** The text of a message, without thinking and tools. */
 function messageText({ content }: Message): string {
   return content.map((block) => (block.type === 'text' ? block.text : '')).join('');
+}
+
+function unknownOutcome(message: string, runId: string): GatewayError {
+  return new GatewayError('UNKNOWN_OUTCOME', message, { details: { runId } });
 }
 
 function reasonOf(stopReason: string | undefined): string {

@@ -1,10 +1,10 @@
-import { randomId } from '@openclaw/protocol/wire';
 import type { Result } from '@openclaw/protocol';
+import { randomId } from '@openclaw/protocol/wire';
 import { asGatewayError } from './connection.ts';
 import { EventReader } from './event-reader.ts';
 import type { Run, SendOptions, Session } from './gateway.ts';
 import { FollowedRun, type RunPorts } from './run.ts';
-import type { EventsOptions, EventStream, SessionStreamItem } from './stream-events.ts';
+import type { EventStream, EventsOptions, SessionStreamItem } from './stream-events.ts';
 
 /** One conversation over the ports of its gateway. */
 export class GatewaySession implements Session {
@@ -31,7 +31,14 @@ export class GatewaySession implements Session {
     return this.#runs.get(runId) ?? this.#follow(runId, true);
   }
 
-  history({ signal, ...options }: { limit?: number; offset?: number; signal?: AbortSignal } = {}): Promise<Result<'chat.history'>> {
+  history({
+    signal,
+    ...options
+  }: {
+    limit?: number;
+    offset?: number;
+    signal?: AbortSignal;
+  } = {}): Promise<Result<'chat.history'>> {
     return this.#ports.request('chat.history', { ...options, sessionKey: this.key }, { signal });
   }
 

@@ -1,3 +1,4 @@
+import type { HelloOk, Result } from '@openclaw/protocol';
 import {
   type Clock,
   type EventFrame,
@@ -5,7 +6,6 @@ import {
   type Position,
   type StreamEventFrame,
 } from '@openclaw/protocol/wire';
-import type { HelloOk, Result } from '@openclaw/protocol';
 import { type Ask, Feed, type FeedReader, type ResetPayload } from './feed.ts';
 import type { AnswerSink } from './request-queue.ts';
 
@@ -168,7 +168,12 @@ export class Subscriptions {
       return;
     }
     this.#forget(feed);
-    const why = answer.result === 'gone' ? 'deleted' : new GatewayError('FORBIDDEN', `Reading ${feed.name} needs another scope or role.`, { details: { code: 'MISSING_SCOPE' } });
+    const why =
+      answer.result === 'gone'
+        ? 'deleted'
+        : new GatewayError('FORBIDDEN', `Reading ${feed.name} needs another scope or role.`, {
+            details: { code: 'MISSING_SCOPE' },
+          });
     feed.end(why);
   }
 

@@ -1,6 +1,6 @@
+import { deviceSigner, GatewayError, type PageScope, type StateChange } from '@openclaw/client';
 import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test, vi } from 'vitest';
-import { deviceSigner, GatewayError, type PageScope, type StateChange } from '@openclaw/client';
 import { FakeGateway } from './fake-gateway.ts';
 
 function path(states: StateChange[]): string[] {
@@ -47,8 +47,12 @@ describe('the handshake', () => {
     });
     await settle();
     const { ts } = { ts: fake.clock.now() };
-    expect(payloads).toEqual([`v3|d1|gateway-client|backend|operator|operator.read,operator.write|${ts}|t|n-1|linux|pc`]);
-    expect(fake.last.sent[0]?.params).toMatchObject({ device: { id: 'd1', publicKey: 'pk', signature: 'signature', nonce: 'n-1' } });
+    expect(payloads).toEqual([
+      `v3|d1|gateway-client|backend|operator|operator.read,operator.write|${ts}|t|n-1|linux|pc`,
+    ]);
+    expect(fake.last.sent[0]?.params).toMatchObject({
+      device: { id: 'd1', publicKey: 'pk', signature: 'signature', nonce: 'n-1' },
+    });
   });
 
   test('a one-use code is dropped for the device token that answers it', async () => {
@@ -75,7 +79,12 @@ describe('the handshake', () => {
     const { gateway, states } = fake.connect();
     const waiting = gateway.request('health');
     await expect(waiting).rejects.toMatchObject({ code, details });
-    expect(states.at(-1)).toMatchObject({ state: 'failed', code: 'refused', reason: 'unauthorized', error: { details } });
+    expect(states.at(-1)).toMatchObject({
+      state: 'failed',
+      code: 'refused',
+      reason: 'unauthorized',
+      error: { details },
+    });
     await expect(gateway.request('health')).rejects.toMatchObject({ code });
     await fake.clock.advance(60_000);
     expect(fake.connections).toHaveLength(1);
@@ -191,7 +200,11 @@ describe('a connection that is lost', () => {
     const fake = new FakeGateway();
     const { states } = fake.connect();
     await settle();
-    fake.last.send({ type: 'event', event: 'shutdown', payload: { reason: 'restart', restartExpectedMs: 2_000, spreadMs: 1_000 } });
+    fake.last.send({
+      type: 'event',
+      event: 'shutdown',
+      payload: { reason: 'restart', restartExpectedMs: 2_000, spreadMs: 1_000 },
+    });
     await settle();
     fake.last.drop(4102);
     await settle();
@@ -291,7 +304,11 @@ describe('liveness', () => {
     await fake.clock.advance(2_500);
     expect(fake.last.methods).toEqual(['health']);
     await fake.clock.advance(1_500);
-    expect(states.at(-1)).toMatchObject({ state: 'backoff', code: 'probe-unanswered', retryAtMs: fake.clock.now() + 225 });
+    expect(states.at(-1)).toMatchObject({
+      state: 'backoff',
+      code: 'probe-unanswered',
+      retryAtMs: fake.clock.now() + 225,
+    });
   });
 
   test('a page that comes back probes a live connection and dials a lost one at once', async () => {
@@ -316,7 +333,12 @@ describe('liveness', () => {
     fake.isDown = false;
     listeners.get('online')?.();
     await settle();
-    expect(path(states).slice(-4)).toEqual(['dialing:online', 'handshaking:challenged', 'resuming:hello', 'live:resumed']);
+    expect(path(states).slice(-4)).toEqual([
+      'dialing:online',
+      'handshaking:challenged',
+      'resuming:hello',
+      'live:resumed',
+    ]);
     gateway.close();
     expect(listeners.size).toBe(0);
   });
@@ -358,7 +380,12 @@ test('events outside streams reach the application, ticks do not', async () => {
   const stop = gateway.on('event', ({ event }) => seen.push(event));
   await settle();
   fake.last.send({ type: 'event', event: 'tick', payload: {} });
-  fake.last.send({ type: 'event', event: 'presence', payload: { presence: [] }, stateVersion: { presence: 1, health: 1 } });
+  fake.last.send({
+    type: 'event',
+    event: 'presence',
+    payload: { presence: [] },
+    stateVersion: { presence: 1, health: 1 },
+  });
   await settle();
   stop();
   fake.last.send({ type: 'event', event: 'health', payload: {} });

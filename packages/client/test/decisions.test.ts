@@ -11,7 +11,9 @@ describe('backoff (S24)', () => {
   test.each([0, 3, 10])('of attempt %i is uniform within its bounds', (attempt) => {
     const random = seededRandom(attempt + 1);
     const ceiling = Math.min(15_000, 250 * 2 ** attempt);
-    const samples = Array.from({ length: 20_000 }, () => (backoffMs(attempt, random) - 100) / ceiling).sort((a, b) => a - b);
+    const samples = Array.from({ length: 20_000 }, () => (backoffMs(attempt, random) - 100) / ceiling).sort(
+      (a, b) => a - b,
+    );
     expect(samples[0]).toBeGreaterThanOrEqual(0);
     expect(samples.at(-1)).toBeLessThan(1);
     // Kolmogorov-Smirnov at p = 0.01.
@@ -26,7 +28,18 @@ describe('backoff (S24)', () => {
 });
 
 describe('transition', () => {
-  const phases: Phase[] = ['idle', 'dialing', 'handshaking', 'resuming', 'live', 'probing', 'backoff', 'offline', 'closed', 'failed'];
+  const phases: Phase[] = [
+    'idle',
+    'dialing',
+    'handshaking',
+    'resuming',
+    'live',
+    'probing',
+    'backoff',
+    'offline',
+    'closed',
+    'failed',
+  ];
 
   test('closed is final, and failed can only be closed', () => {
     for (const type of ['start', 'challenge', 'hello', 'resumed', 'doubt', 'answer', 'due', 'close', 'fail'] as const) {
@@ -62,10 +75,13 @@ describe('applying a frame (S12)', () => {
   });
 
   test('however deltas are merged, repeated and resumed, the text comes out once and whole', () => {
-    const pieces = fc.array(fc.record({ text: fc.string({ minLength: 1, maxLength: 4 }), item: fc.constantFrom('a', 'b') }), {
-      minLength: 1,
-      maxLength: 20,
-    });
+    const pieces = fc.array(
+      fc.record({ text: fc.string({ minLength: 1, maxLength: 4 }), item: fc.constantFrom('a', 'b') }),
+      {
+        minLength: 1,
+        maxLength: 20,
+      },
+    );
     fc.assert(
       fc.property(pieces, fc.array(fc.nat(20), { maxLength: 12 }), (parts, cuts) => {
         const lengths: Record<string, number> = {};
@@ -88,7 +104,8 @@ describe('applying a frame (S12)', () => {
           const first = Math.min(cut, cursor.offset);
           let merged = log[first];
           for (const next of log.slice(first + 1, cut)) {
-            const joined: StreamEventFrame | undefined = merged && (mergeDeltas(merged, next) as StreamEventFrame | undefined);
+            const joined: StreamEventFrame | undefined =
+              merged && (mergeDeltas(merged, next) as StreamEventFrame | undefined);
             if (!joined && merged) feed(merged);
             merged = joined ?? next;
           }
@@ -96,7 +113,10 @@ describe('applying a frame (S12)', () => {
         }
         for (const frame of log) feed(frame);
         for (const item of ['a', 'b']) {
-          const whole = parts.filter((part) => part.item === item).map(({ text }) => text).join('');
+          const whole = parts
+            .filter((part) => part.item === item)
+            .map(({ text }) => text)
+            .join('');
           expect(texts[item] ?? '').toBe(whole);
         }
       }),

@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { connect } from '@openclaw/client';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { connect } from '@openclaw/client';
 import { type SocketConstructor, webSocketDialer } from '../src/dialer.ts';
 
 const url = 'ws://127.0.0.1:1';
@@ -13,7 +13,9 @@ describe('the WebSocket dialer', () => {
   test('refuses headers in a browser with a clear code, when connect() is called', () => {
     const Socket = class {} as unknown as SocketConstructor;
     vi.stubGlobal('WebSocket', Socket);
-    expect(() => webSocketDialer(url, { 'x-a': '1' }, Socket)).toThrowError(expect.objectContaining({ code: 'UNSUPPORTED' }));
+    expect(() => webSocketDialer(url, { 'x-a': '1' }, Socket)).toThrowError(
+      expect.objectContaining({ code: 'UNSUPPORTED' }),
+    );
     expect(() => webSocketDialer(url, undefined, Socket)).not.toThrow();
   });
 

@@ -1,6 +1,6 @@
+import type { Bookmark, StreamEvent, StreamReset } from '@openclaw/client';
 import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
-import type { Bookmark, StreamEvent, StreamReset } from '@openclaw/client';
 import { collect, FakeGateway } from './fake-gateway.ts';
 
 const main = 'session:agent:main:main';
@@ -69,7 +69,10 @@ describe('events()', () => {
     fake.text('r1', 3, 'def');
     await settle();
     const merged = { ...fake.stream(main).events[2], from: 2 };
-    (merged.payload as { data: object }) = { ...(merged.payload as object), data: { itemId: 't1', at: 0, delta: 'abcdef' } } as never;
+    (merged.payload as { data: object }) = {
+      ...(merged.payload as object),
+      data: { itemId: 't1', at: 0, delta: 'abcdef' },
+    } as never;
     fake.stream(main).events.splice(1, 2, merged as never, merged as never);
     const again = collect(gateway.session('main').events({ after: bookmark }));
     await settle();
@@ -78,7 +81,9 @@ describe('events()', () => {
 
   test('asks again where it stands when a frame is missing', async () => {
     const { fake, gateway } = await live();
-    const seen = collect(gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 0, open: {} } }));
+    const seen = collect(
+      gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 0, open: {} } }),
+    );
     await settle();
     fake.append('system', 'a', {});
     fake.last.subscribed.delete('system');
@@ -94,7 +99,9 @@ describe('events()', () => {
 
   test('asks without a position when the same gap opens again, and says so', async () => {
     const { fake, gateway } = await live();
-    const seen = collect(gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 0, open: {} } }));
+    const seen = collect(
+      gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 0, open: {} } }),
+    );
     await settle();
     fake.append('system', 'a', {});
     fake.append('system', 'b', {});
@@ -103,7 +110,9 @@ describe('events()', () => {
     fake.append('system', 'c', {});
     fake.last.drop();
     await settle();
-    const later = collect(gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 1, open: {} } }));
+    const later = collect(
+      gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 1, open: {} } }),
+    );
     await fake.clock.advance(2_000);
     expect(later.items[0]).toMatchObject({ type: 'reset', reason: 'no_position' });
     expect(seen.isDone).toBe(false);
@@ -123,7 +132,11 @@ describe('events()', () => {
     const { fake, gateway } = await live();
     const seen = collect(gateway.stream('system').events());
     await settle();
-    fake.last.send({ type: 'event', event: 'stream.reset', payload: { stream: 'system', epoch: 'e1', offset: 0, reason } });
+    fake.last.send({
+      type: 'event',
+      event: 'stream.reset',
+      payload: { stream: 'system', epoch: 'e1', offset: 0, reason },
+    });
     await seen.done;
     expect(seen.error).toBeUndefined();
     expect(seen.items.at(-1)).toMatchObject({ type: 'reset', reason });
@@ -143,9 +156,13 @@ describe('events()', () => {
   test('two readers at different places of one stream get the same events, each in order', async () => {
     const { fake, gateway } = await live();
     for (let n = 0; n < 5; n++) fake.append('system', 'x', { n });
-    const early = collect(gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 3, open: {} } }));
+    const early = collect(
+      gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 3, open: {} } }),
+    );
     await settle();
-    const late = collect(gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 0, open: {} } }));
+    const late = collect(
+      gateway.stream('system').events({ after: { stream: 'system', epoch: 'e1', offset: 0, open: {} } }),
+    );
     const snapshot = collect(gateway.stream('system').events());
     await settle();
     fake.append('system', 'x', { n: 5 });

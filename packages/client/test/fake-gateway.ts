@@ -1,20 +1,20 @@
+import { type ConnectOptions, connect, type Gateway, type StateChange } from '@openclaw/client';
 import {
   type AgentPayload,
-  emptyState,
-  type EventFrame,
-  memoryTransportPair,
-  type Message,
-  type RequestFrame,
-  reduce,
-  type RunPart,
-  sessionStream,
   canonicalSessionKey,
+  type EventFrame,
+  emptyState,
+  type Message,
+  memoryTransportPair,
+  type RequestFrame,
+  type RunPart,
+  reduce,
   type StreamState,
+  sessionStream,
   type Transport,
   type WireError,
 } from '@openclaw/protocol';
 import { VirtualClock } from '@openclaw/protocol/testing';
-import { type ConnectOptions, connect, type Gateway, type StateChange } from '@openclaw/client';
 
 type Answer = { payload: unknown } | { error: WireError } | undefined;
 type Handle = (params: Record<string, never>, frame: RequestFrame, connection: FakeConnection) => Answer;
@@ -171,7 +171,13 @@ export class FakeGateway {
     };
     const name = sessionStream('agent:main:main');
     const messageSeq = this.stream(name).events.length + 1;
-    this.append(name, 'session.message', { sessionKey: 'agent:main:main', sessionId: 's1', agentId: 'main', messageSeq, message });
+    this.append(name, 'session.message', {
+      sessionKey: 'agent:main:main',
+      sessionId: 's1',
+      agentId: 'main',
+      messageSeq,
+      message,
+    });
     this.emit(runId, { stream: 'lifecycle', data: { phase: 'end' } });
   }
 
@@ -267,7 +273,12 @@ export class FakeGateway {
 }
 
 /** Collects what an iteration gives, without waiting for its end. */
-export function collect<T>(iterable: AsyncIterable<T>): { items: T[]; done: Promise<unknown>; error?: unknown; isDone: boolean } {
+export function collect<T>(iterable: AsyncIterable<T>): {
+  items: T[];
+  done: Promise<unknown>;
+  error?: unknown;
+  isDone: boolean;
+} {
   const seen: { items: T[]; done: Promise<unknown>; error?: unknown; isDone: boolean } = {
     items: [],
     done: Promise.resolve(),

@@ -31,10 +31,18 @@ describe('against a gateway without streams', () => {
     agent(run.id, 'tool', { phase: 'start', toolCallId: 'c1', name: 'clock' });
     delta(run.id, 'Hello');
     agent(run.id, 'lifecycle', { phase: 'end' });
-    chat(run.id, { state: 'final', message: { role: 'assistant', content: [{ type: 'text', text: 'Hello' }], timestamp: 1 } });
+    chat(run.id, {
+      state: 'final',
+      message: { role: 'assistant', content: [{ type: 'text', text: 'Hello' }], timestamp: 1 },
+    });
     expect(await run.final).toMatchObject({ runId: run.id, content: [{ text: 'Hello' }] });
     await seen.done;
-    expect(seen.items.map((part) => ('delta' in part ? part.delta : part.type))).toEqual(['status', 'Hel', 'tool', 'lo']);
+    expect(seen.items.map((part) => ('delta' in part ? part.delta : part.type))).toEqual([
+      'status',
+      'Hel',
+      'tool',
+      'lo',
+    ]);
     expect(fake.last.methods).not.toContain('streams.subscribe');
   });
 
@@ -64,7 +72,12 @@ describe('against a gateway without streams', () => {
     await settle();
     delta(run.id, 'one ');
     await settle();
-    const row = { role: 'assistant', content: [{ type: 'text', text: 'one two' }], timestamp: 1, __openclaw: { id: 'm1', runId: run.id } };
+    const row = {
+      role: 'assistant',
+      content: [{ type: 'text', text: 'one two' }],
+      timestamp: 1,
+      __openclaw: { id: 'm1', runId: run.id },
+    };
     fake.handlers.set('chat.history', () => ({ payload: { sessionKey: 'main', messages: [row] } }));
     fake.handlers.set('agent.wait', () => ({ payload: { runId: run.id, status: 'ok' } }));
     fake.last.drop();

@@ -1,6 +1,6 @@
+import type { QueueStore, StoredRequest } from '@openclaw/client';
 import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
-import type { QueueStore, StoredRequest } from '@openclaw/client';
 import { FakeGateway } from './fake-gateway.ts';
 
 const refused = (retryAfterMs: number) => ({
@@ -31,7 +31,11 @@ describe('a request', () => {
     const patched = await gateway.request('sessions.patch', { key: 'main', label: 'x' });
     expect(health.ok).toBeUndefined();
     expect(patched.ok).toBe(true);
-    expect(fake.last.sent.at(-1)?.params).toMatchObject({ key: 'main', label: 'x', idempotencyKey: expect.any(String) });
+    expect(fake.last.sent.at(-1)?.params).toMatchObject({
+      key: 'main',
+      label: 'x',
+      idempotencyKey: expect.any(String),
+    });
   });
 
   test('that the gateway refuses rejects with its code, details and retry time', async () => {
@@ -45,7 +49,11 @@ describe('a request', () => {
     const { fake, gateway } = await live();
     fake.handlers.set('status', () => undefined);
     fake.handlers.set('sessions.patch', () => undefined);
-    const requests = [gateway.request('status'), gateway.request('sessions.patch', { key: 'main' }), gateway.request('status')];
+    const requests = [
+      gateway.request('status'),
+      gateway.request('sessions.patch', { key: 'main' }),
+      gateway.request('status'),
+    ];
     await settle();
     const before = fake.last.sent.slice(1);
     fake.last.drop();
@@ -128,7 +136,9 @@ describe('a request', () => {
     await expect(gateway.request('status')).rejects.toMatchObject({ code: 'QUEUE_FULL', retryable: true });
     gateway.close();
     const other = fake.connect().gateway;
-    await expect(other.request('chat.send', { sessionKey: 'main', message: 'x'.repeat(1_048_577) })).rejects.toMatchObject({
+    await expect(
+      other.request('chat.send', { sessionKey: 'main', message: 'x'.repeat(1_048_577) }),
+    ).rejects.toMatchObject({
       code: 'QUEUE_FULL',
     });
     other.close();
@@ -161,7 +171,8 @@ describe('a request', () => {
     fake.last.drop();
     // Nothing else needs a turn: only the two deadlines are watched.
     const { schedule } = fake.clock;
-    fake.clock.schedule = (task, delayMs) => (delayMs < 3_600_000 ? () => {} : schedule.call(fake.clock, task, delayMs));
+    fake.clock.schedule = (task, delayMs) =>
+      delayMs < 3_600_000 ? () => {} : schedule.call(fake.clock, task, delayMs);
     await fake.clock.advance(12 * 3_600_000 - 1);
     expect(outcomes).toEqual([]);
     await fake.clock.advance(1);
@@ -177,7 +188,9 @@ describe('a request', () => {
     const request = gateway.request('status', {}, { signal: controller.signal });
     controller.abort('enough');
     await expect(request).rejects.toMatchObject({ code: 'ABORTED', cause: 'enough' });
-    await expect(gateway.request('status', {}, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'ABORTED' });
+    await expect(gateway.request('status', {}, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'ABORTED',
+    });
   });
 
   test('larger than the gateway takes is refused here, and the connection lives on', async () => {
@@ -197,7 +210,9 @@ describe('a request', () => {
       return { payload: { runId: 'r', status: 'ok' } };
     });
     expect(await gateway.request('agent', { message: 'hi' })).toMatchObject({ status: 'ok' });
-    expect(await gateway.request('agent', { message: 'hi' }, { expectFinal: false })).toMatchObject({ status: 'accepted' });
+    expect(await gateway.request('agent', { message: 'hi' }, { expectFinal: false })).toMatchObject({
+      status: 'accepted',
+    });
   });
 
   test('carries an additive key only to a gateway with streams, and is not repeated without one', async () => {
@@ -246,7 +261,9 @@ describe('the queue store', () => {
     void gateway.request('status');
     await settle();
     expect(fake.last.methods).toEqual(['chat.send', 'status']);
-    expect(outcomes).toEqual([{ method: 'chat.send', idempotencyKey: 'k1', result: { runId: 'k1', status: 'started' } }]);
+    expect(outcomes).toEqual([
+      { method: 'chat.send', idempotencyKey: 'k1', result: { runId: 'k1', status: 'started' } },
+    ]);
     expect(kept.size).toBe(0);
   });
 });

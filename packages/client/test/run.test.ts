@@ -1,6 +1,6 @@
+import type { StreamedPart, TextPart } from '@openclaw/client';
 import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
-import type { StreamedPart, TextPart } from '@openclaw/client';
 import { collect, FakeGateway } from './fake-gateway.ts';
 
 const main = 'session:agent:main:main';
@@ -165,7 +165,13 @@ describe('a run', () => {
     fake.last.drop();
     fake.finish(run.id, 'one two');
     fake.stream(main).low = 100;
-    const message = { id: 'm', role: 'assistant', runId: run.id, timestamp: 1, content: [{ type: 'text', text: 'one two' }] };
+    const message = {
+      id: 'm',
+      role: 'assistant',
+      runId: run.id,
+      timestamp: 1,
+      content: [{ type: 'text', text: 'one two' }],
+    };
     fake.handlers.set('agent.wait', () => ({ payload: { runId: run.id, status: 'ok' } }));
     fake.handlers.set('chat.history', () => ({ payload: { sessionKey: 'main', messages: [message] } }));
     await fake.clock.advance(2_000);
@@ -214,7 +220,10 @@ describe('a run', () => {
     const run = session.send('hi');
     await settle();
     expect(await run.abort()).toEqual({ aborted: true });
-    expect(fake.last.sent.at(-1)).toMatchObject({ method: 'chat.abort', params: { sessionKey: 'main', runId: run.id } });
+    expect(fake.last.sent.at(-1)).toMatchObject({
+      method: 'chat.abort',
+      params: { sessionKey: 'main', runId: run.id },
+    });
     fake.isDown = true;
     fake.last.drop();
     await settle();

@@ -39,6 +39,7 @@ import { Recovery } from './runs/recovery.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { Committer } from './streams/committer.ts';
 import { Documents } from './streams/documents.ts';
+import { Erasure } from './streams/erasure.ts';
 import type { EventStore } from './streams/event-store.ts';
 import { memoryStore } from './streams/memory-store.ts';
 import { Retention, type RetentionOptions } from './streams/retention.ts';
@@ -120,6 +121,7 @@ class RunningGateway implements Gateway {
   readonly #committer: Committer;
   readonly #documents: Documents;
   readonly #log: StreamLog;
+  readonly #erasure: Erasure;
   readonly #subscriptions: Subscriptions;
   readonly #ledger: Ledger;
   readonly #retention: Retention;
@@ -155,7 +157,8 @@ class RunningGateway implements Gateway {
     const documents = new Documents(committer);
     const log = new StreamLog({ store, committer, elapsed: () => clock.elapsed() });
     const ledger = new Ledger({ committer, now });
-    const sessions = new Sessions({ log, documents, now, agentIds: agentOptions.map(({ id }) => id) });
+    const erasure = new Erasure({ log, store, documents });
+    const sessions = new Sessions({ log, documents, erasure, now, agentIds: agentOptions.map(({ id }) => id) });
     const agents = new Agents({ log, clock, agents: agentOptions });
     const approvals = new Approvals({ log, now });
     const openRuns = new OpenRuns({ log, committer, ledger, sessions, agents, approvals, clock });
@@ -178,6 +181,7 @@ class RunningGateway implements Gateway {
     this.#committer = committer;
     this.#documents = documents;
     this.#log = log;
+    this.#erasure = erasure;
     this.#subscriptions = subscriptions;
     this.#ledger = ledger;
     this.#retention = new Retention({ log, store, documents, clock, options: options.retention });
@@ -214,9 +218,8 @@ class RunningGateway implements Gateway {
       deleted: (stream) => {
         subscriptions.deleted(stream);
         this.#retention.forget(stream.name);
-        store
-          .scrub()
-          .catch((error: unknown) => onWarning('erasing a deleted session failed; it is tried again', error));
+        // The rest of the commit first: what it appended elsewhere is to go too.
+        queueMicrotask(() => this.#erase());
       },
     });
     this.#edge = createHttpEdge(this.#host(), {
@@ -256,6 +259,7 @@ class RunningGateway implements Gateway {
     await this.#committer.idle();
     if (this.#committer.failure) throw this.#committer.failure;
     this.#phase = 'ready';
+    if (this.#erasure.isDue) void this.#erase();
     this.#repeat(sweepMs, () => {
       this.#parts.recovery.orphaned(this.#parts.agents.expire());
       this.#parts.recovery.sweep();
@@ -265,6 +269,14 @@ class RunningGateway implements Gateway {
         this.#options.onWarning?.('upkeep of the log failed; it is tried again', error),
       );
     });
+  }
+
+  #erase(): Promise<void> {
+    return this.#erasure
+      .run()
+      .catch((error: unknown) =>
+        this.#options.onWarning?.('erasing a deleted session failed; it is tried again', error),
+      );
   }
 
   #repeat(everyMs: number, task: () => void): void {
@@ -281,6 +293,7 @@ class RunningGateway implements Gateway {
 
   async #keepUp(): Promise<void> {
     await this.#upkeep;
+    if (this.#erasure.isDue) void this.#erase();
     const states = this.#log.takeCheckpoint();
     if (states.length > 0) await this.#store.checkpoint(states);
     const busy = new Set(
@@ -355,6 +368,7 @@ class RunningGateway implements Gateway {
     this.#cancelTimers = [];
     await this.#edge.close();
     await this.#upkeep;
+    if (this.#erasure.isDue) await this.#erase();
     await this.#committer.idle();
     const states = this.#log.takeCheckpoint();
     if (states.length > 0) await this.#store.checkpoint(states);

@@ -3,10 +3,10 @@ import { transaction } from './database.ts';
 import { StreamTable } from './stream-table.ts';
 
 /**
- * Tables whose rows may hold words of a deleted stream. SQLite zeroes what it deletes, but not the copies that its
+ * Tables whose rows may hold words of a deleted stream, or of what a session left elsewhere. SQLite zeroes what it deletes, but not the copies that its
  * B-trees leave in unused space when they move rows between pages; a table that is made anew leaves whole zeroed pages.
  */
-const rebuiltTables = ['journal', 'documents', 'streams', 'media', 'media_streams'];
+const rebuiltTables = ['journal', 'ledger', 'documents', 'streams', 'media', 'media_streams'];
 
 /** Takes a stream out of the tables within the caller's transaction; its records follow in slices. */
 export function doomStream(database: DatabaseSync, name: string): void {
@@ -15,6 +15,19 @@ export function doomStream(database: DatabaseSync, name: string): void {
   database.prepare('DELETE FROM media_streams WHERE stream = ?').run(name);
   database.exec('DELETE FROM media WHERE id NOT IN (SELECT id FROM media_streams)');
   setErasureDue(database, true);
+}
+
+/**
+ * Gives a stream a table of its own anew, with its state and what it holds from `low` on, within the caller's transaction.
+ * The old one follows in slices. Returns the id of the new one.
+ */
+export function doomRecords(database: DatabaseSync, table: StreamTable, low: number): number {
+  const id = StreamTable.nextId(database);
+  table.copyTo(StreamTable.create(database, id), low);
+  database.prepare('UPDATE streams SET id = ?, low = ? WHERE id = ?').run(id, low, table.id);
+  database.prepare('INSERT INTO doomed VALUES (?)').run(table.id);
+  setErasureDue(database, true);
+  return id;
 }
 
 /** Whether something was deleted that may still lie in a file. */

@@ -173,11 +173,7 @@ export class Journal {
   }
 
   #createTable({ name, epoch, since, low, head, journal: [first] }: LiveStream): StreamTable {
-    const id = this.#database
-      .prepare(
-        'SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(id) FROM doomed), 0)) + 1 AS id',
-      )
-      .get()?.id as number;
+    const id = StreamTable.nextId(this.#database);
     this.#database
       .prepare('INSERT INTO streams (id, name, epoch, since, head, low) VALUES (?, ?, ?, ?, ?, ?)')
       .run(id, name, epoch, since, first ? first.offset - first.span : head, low);

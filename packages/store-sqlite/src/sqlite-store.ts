@@ -127,8 +127,8 @@ class SqliteStore implements EventStore {
     await this.#call('rewrite', [stream, from, to, packed], [packed.bytes.buffer]);
   }
 
-  async trim(stream: string, low: number): Promise<void> {
-    await this.#call('trim', [stream, low]);
+  async trim(stream: string, low: number, options: { isErasing?: boolean } = {}): Promise<void> {
+    await this.#call('trim', [stream, low, options]);
   }
 
   async renewEpoch(stream: string, epoch: string): Promise<void> {

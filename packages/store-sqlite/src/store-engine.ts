@@ -2,7 +2,7 @@ import { GatewayError, isGatewayError } from '@openclaw/protocol/wire';
 import type { EventRecord, ReadOptions, StoreContents, StoredMedia } from '@openclaw/server';
 import { decodeBody, encodeBody, keepCode } from './commit-body.ts';
 import { transaction } from './database.ts';
-import { doomStream, isErasureDue } from './erasure.ts';
+import { doomRecords, doomStream, isErasureDue } from './erasure.ts';
 import { type OpenStore, openStore, type StoreSettings } from './open-store.ts';
 import { firstAfter, type JournalRecord, type LiveStream } from './stream-index.ts';
 import { makeRecord, StreamTable } from './stream-table.ts';
@@ -123,7 +123,7 @@ export class StoreEngine {
     });
   }
 
-  trim(name: string, wantedLow: number): Promise<void> {
+  trim(name: string, wantedLow: number, { isErasing = false }: { isErasing?: boolean } = {}): Promise<void> {
     const { index, database } = this.#store;
     const stream = index.streams.get(name);
     if (!stream || wantedLow <= stream.low) return Promise.resolve();
@@ -131,6 +131,11 @@ export class StoreEngine {
     return this.#afterFold(async () => {
       const table = !index.isLive(stream) ? undefined : this.#table(stream);
       if (!table || low <= stream.low) return;
+      if (isErasing) {
+        stream.id = transaction(database, () => doomRecords(database, table, low));
+        stream.low = low;
+        return;
+      }
       // The bound first: what is below it may be there or not.
       database.prepare('UPDATE streams SET low = ? WHERE id = ?').run(low, table.id);
       stream.low = low;

@@ -30,6 +30,22 @@ export class StreamTable {
     return new StreamTable(database, id);
   }
 
+  /** An id that no stream has or had whose records are not erased yet. */
+  static nextId(database: DatabaseSync): number {
+    const sql = 'SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(id) FROM doomed), 0)) + 1 AS id';
+    return database.prepare(sql).get()?.id as number;
+  }
+
+  /** Copies the state, and the records from `low` on, into an empty table. */
+  copyTo({ id }: StreamTable, low: number): void {
+    this.#database
+      .prepare(`INSERT INTO r${id} SELECT * FROM r${this.id} WHERE offset >= ? OR offset = ?`)
+      .run(low, stateRow);
+    this.#database
+      .prepare('UPDATE messages SET stream_id = ? WHERE stream_id = ? AND offset >= ?')
+      .run(id, this.id, low);
+  }
+
   insert(offset: number, span: number, keep: number, bytes: Uint8Array): void {
     this.#insert ??= this.#database.prepare(`INSERT INTO r${this.id} (offset, span, keep, bytes) VALUES (?, ?, ?, ?)`);
     this.#insert.run(offset, span, keep, bytes);

@@ -32,7 +32,7 @@ export interface WorkerCalls {
   ): { mimeType: string; fileName?: string; sizeBytes: number; bytes: Uint8Array } | undefined;
   checkpoint(states: PackedState[]): void;
   rewrite(stream: string, from: number, to: number, records: PackedRecords): void;
-  trim(stream: string, low: number): void;
+  trim(stream: string, low: number, options?: { isErasing?: boolean }): void;
   renewEpoch(stream: string, epoch: string): void;
   pruneLedger(endedBefore: number, receiveEndedBefore: number): void;
   scrub(): void;

@@ -52,7 +52,7 @@ function callsOf(engine: StoreEngine): Awaitable {
     readMedia: (id, at, maxBytes) => engine.readMedia(id, at, maxBytes),
     checkpoint: (states) => engine.checkpoint(states),
     rewrite: (stream, from, to, records) => engine.rewrite(stream, from, to, unpackRecords(records)),
-    trim: (stream, low) => engine.trim(stream, low),
+    trim: (stream, low, options) => engine.trim(stream, low, options),
     renewEpoch: (stream, epoch) => engine.renewEpoch(stream, epoch),
     pruneLedger: (endedBefore, receiveEndedBefore) => engine.pruneLedger(endedBefore, receiveEndedBefore),
     scrub: () => engine.scrub(),

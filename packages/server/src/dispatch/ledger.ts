@@ -72,6 +72,15 @@ export class Ledger {
     this.#write({ ...row, answer, endedAt: this.#now() }, row);
   }
 
+  /** Replaces stored answers where `change` gives another one, with this tick's commit. */
+  revise(change: (answer: string) => string): void {
+    for (const row of [...this.#rows.values()]) {
+      if (row.answer === undefined) continue;
+      const answer = change(row.answer);
+      if (answer !== row.answer) this.#write({ ...row, answer }, row);
+    }
+  }
+
   /** The row of the request that caused a run, whoever sent it. */
   ofRun(runId: string): LedgerRow | undefined {
     return this.#runs.get(runId);

@@ -17,10 +17,16 @@ const pageBytes = 200 * 1_024;
 
 /** `sessions.*`. */
 export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
-  const { sessions, intake, projection, clock, ledger } = parts;
+  const { sessions, intake, openRuns, projection, clock, ledger } = parts;
   const rowOf = (key: string) => {
     const found = sessions.find(key);
     return found ? sessions.row(found) : undefined;
+  };
+  /** The entry is not part of the answer that is kept: it would outlive the session (S29). */
+  const withEntry = <R extends { key: string; sessionId?: string }>(answer: R): R & { entry?: SessionEntry } => {
+    const entry = sessions.find(answer.key)?.entry;
+    const isSame = answer.sessionId === undefined || answer.sessionId === entry?.sessionId;
+    return entry && isSame ? { ...answer, entry } : answer;
   };
   return [
     implement(methods['sessions.list'], (params, { peer }) => {
@@ -46,33 +52,38 @@ export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
       const key = sessions.canonicalKey(params.key ?? randomId(8), params.agentId);
       sessions.requireAgent(key);
       const stream = sessions.current(await sessions.open(key));
-      return executeOnce(ledger, call, 'sessions.create', params, () => {
+      const answer = executeOnce(ledger, call, 'sessions.create', params, () => {
         const isNew = stream.state.entry === undefined;
-        let entry = sessions.ensure(stream, key);
+        const { sessionId } = sessions.ensure(stream, key);
         const changes = changesOf(params);
-        if (isNew && Object.keys(changes).length > 0) entry = sessions.update(stream, changes);
-        return { ok: true as const, key, sessionId: entry.sessionId, entry };
+        if (isNew && Object.keys(changes).length > 0) sessions.update(stream, changes);
+        return { ok: true as const, key, sessionId };
       });
+      return withEntry(answer);
     }),
     implement(methods['sessions.describe'], ({ key }) => ({ session: rowOf(sessions.canonicalKey(key)) ?? null })),
     implement(methods['sessions.patch'], async (params, call) => {
       const key = sessions.canonicalKey(params.key);
       sessions.requireAgent(key);
       const stream = sessions.current(await sessions.open(key));
-      return executeOnce(ledger, call, 'sessions.patch', params, () => {
+      const answer = executeOnce(ledger, call, 'sessions.patch', params, () => {
         sessions.ensure(stream, key);
-        return { ok: true as const, path: '', key, entry: sessions.update(stream, changesOf(params)) };
+        sessions.update(stream, changesOf(params));
+        return { ok: true as const, path: '', key };
       });
+      return withEntry(answer);
     }),
     implement(methods['sessions.reset'], async (params, call) => {
       const key = sessions.canonicalKey(params.key);
       sessions.requireAgent(key);
       const stream = sessions.current(await sessions.open(key));
-      return executeOnce(ledger, call, 'sessions.reset', params, () => {
+      const answer = executeOnce(ledger, call, 'sessions.reset', params, () => {
         sessions.ensure(stream, key);
         intake.clear(stream);
-        return { ok: true as const, key, entry: sessions.reset(stream) };
+        sessions.reset(stream);
+        return { ok: true as const, key };
       });
+      return withEntry(answer);
     }),
     implement(methods['sessions.delete'], async (params, call) => {
       const key = sessions.canonicalKey(params.key);
@@ -88,6 +99,7 @@ export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
         if (isThere) {
           intake.clear(stream);
           sessions.delete(stream);
+          openRuns.forgetWords(key);
         }
         return { ok: true as const, key, deleted: isThere, archived: [] };
       });

@@ -221,6 +221,18 @@ export class OpenRuns {
     });
   }
 
+  /** Forgets in what words the runs of a session failed, since it is deleted; how they ended stays known (S18, S29). */
+  forgetWords(sessionKey: string): void {
+    const mark = `"sessionKey":${JSON.stringify(sessionKey)}`;
+    this.#ledger.revise((answer) => {
+      if (!answer.includes(mark)) return answer;
+      const { payload } = JSON.parse(answer) as { payload?: RunOutcome };
+      if (payload?.sessionKey !== sessionKey || payload.error === undefined) return answer;
+      const { error, ...known } = payload;
+      return JSON.stringify({ payload: known });
+    });
+  }
+
   /** How a run ended, when it has. Runs are remembered as long as the request that caused them (S18). */
   outcome(runId: string): RunOutcome | undefined {
     const answer = this.#ledger.ofRun(runId)?.answer;

@@ -1,4 +1,5 @@
 import {
+  agentStream,
   canonicalSessionKey,
   GatewayError,
   type Message,
@@ -11,6 +12,7 @@ import {
   sessionStream,
 } from '@openclaw/protocol';
 import type { Documents } from '../streams/documents.ts';
+import type { Erasure } from '../streams/erasure.ts';
 import type { Stream, StreamLog } from '../streams/stream-log.ts';
 
 /** A session's stream with its state known to be a session's. */
@@ -25,6 +27,7 @@ export interface IndexedSession {
 export interface SessionsOptions {
   log: StreamLog;
   documents: Documents;
+  erasure: Erasure;
   now: () => number;
   agentIds: readonly string[];
 }
@@ -35,13 +38,15 @@ const indexKind = 'session';
 export class Sessions {
   readonly #log: StreamLog;
   readonly #documents: Documents;
+  readonly #erasure: Erasure;
   readonly #now: () => number;
   readonly #agentIds: ReadonlySet<string>;
   #system: Stream | undefined;
 
-  constructor({ log, documents, now, agentIds }: SessionsOptions) {
+  constructor({ log, documents, erasure, now, agentIds }: SessionsOptions) {
     this.#log = log;
     this.#documents = documents;
+    this.#erasure = erasure;
     this.#now = now;
     this.#agentIds = new Set(agentIds);
   }
@@ -134,11 +139,12 @@ export class Sessions {
 
   /** Erases a session with its stream. The caller has ended the runs. */
   delete(stream: SessionStream): void {
-    const { key } = stream.state.entry as SessionEntry;
+    const { key, agentId } = stream.state.entry as SessionEntry;
     this.#log.delete(stream);
     this.#documents.set(indexKind, key, undefined);
     const payload: Payload<'sessions.changed'> = { sessionKey: key, reason: 'delete', ts: this.#now() };
     this.#log.append(this.#system as Stream, 'sessions.changed', payload);
+    this.#erasure.plan(['system', 'approvals', agentStream(agentId)]);
   }
 
   /** Writes the session into the index and tells the readers of `system`. */

@@ -122,8 +122,11 @@ export interface EventStore {
   checkpoint(states: { stream: string; offset: number; state: StreamState }[]): Promise<void>;
   /** Replaces the records that lie within `from..to` by `records`, which stand for the same offsets (S16). */
   rewrite(stream: string, from: number, to: number, records: EventRecord[]): Promise<void>;
-  /** Sets `low` and drops records below it, except those with `keep`. */
-  trim(stream: string, low: number): Promise<void>;
+  /**
+   * Sets `low` and drops records below it, except those with `keep`. With `isErasing` these go too, and the next `scrub`
+   * leaves nothing of them, nor of states kept earlier, in any file; a state from `low - 1` on is kept already.
+   */
+  trim(stream: string, low: number, options?: { isErasing?: boolean }): Promise<void>;
   /** Gives a stream a new epoch; numbering goes on (S2, S15). */
   renewEpoch(stream: string, epoch: string): Promise<void>;
   /** Forgets ledger rows that ended before `endedBefore`, `receiveEndedBefore` for `channel.receive` (S18). */

@@ -153,12 +153,12 @@ class MemoryStore implements EventStore {
     log.records.splice(first, end - first, ...records);
   }
 
-  async trim(stream: string, low: number): Promise<void> {
+  async trim(stream: string, low: number, { isErasing = false }: { isErasing?: boolean } = {}): Promise<void> {
     this.#assertOpen();
     const log = this.#logs.get(stream);
     if (!log || low <= log.low) return;
     log.low = Math.min(low, log.head + 1);
-    log.records = log.records.filter((record) => record.offset >= log.low || record.keep !== undefined);
+    log.records = log.records.filter((record) => record.offset >= log.low || (record.keep !== undefined && !isErasing));
   }
 
   async renewEpoch(stream: string, epoch: string): Promise<void> {

@@ -228,6 +228,26 @@ export const storeConformance: readonly StoreConformanceCase[] = [
     assert.deepEqual((await store.read('session:a', { ...all, after: 7 })).length, 1);
   }),
 
+  opened('an erasing trim drops what is kept too, and the state goes on', async (store) => {
+    const records = [record(1, { keep: 'message' }), record(2, { keep: 'fact' }), record(3), record(4)];
+    await store.commit(batch({ appends: [{ stream: 'session:a', epoch: 'e1', records }] }));
+    await store.checkpoint([{ stream: 'session:a', offset: 4, state: { kind: 'plain' } }]);
+    await store.commit(append('session:a', 'e1', 5, 6));
+    await store.trim('session:a', 5, { isErasing: true });
+    await store.scrub();
+    for (const isReopened of [false, true]) {
+      if (isReopened)
+        assert.deepEqual((await reopen(store)).heads, [{ stream: 'session:a', epoch: 'e1', head: 6, low: 5 }]);
+      assert.deepEqual(plain(await store.read('session:a', all)), plain([record(5), record(6)]));
+      assert.deepEqual(await store.readMessages('session:a', { before: 9, maxCount: 9, maxBytes: 1e6 }), []);
+      const { offset, state, records: later } = await store.readState('session:a');
+      assert.deepEqual({ offset, state }, { offset: 4, state: { kind: 'plain' } });
+      assert.deepEqual(plain(later), plain([record(5), record(6)]));
+    }
+    await store.commit(append('session:a', 'e1', 7, 7));
+    assert.deepEqual(plain(await store.read('session:a', { ...all, after: 6 })), plain([record(7)]));
+  }),
+
   opened('rewrite replaces records by others for the same offsets', async (store) => {
     await store.commit(append('session:a', 'e1', 1, 6));
     const merged = [record(4, { from: 2 }), record(5)];

@@ -323,10 +323,10 @@ export class StreamLog {
     if (head) head.epoch = epoch;
   }
 
-  /** Moves `low` up: what lies below may be gone (S16). */
-  async trim(stream: Stream, low: number): Promise<void> {
+  /** Moves `low` up: what lies below may be gone (S16), and is, with everything that is kept, when it erases (S29). */
+  async trim(stream: Stream, low: number, options: { isErasing?: boolean } = {}): Promise<void> {
     if (low <= stream.low) return;
-    await this.#store.trim(stream.name, low);
+    await this.#store.trim(stream.name, low, options);
     stream.low = low;
     const head = this.#heads.get(stream.name);
     if (head) head.low = low;

@@ -1,7 +1,7 @@
 // `npm run demo`: installs and builds if that is needed, then runs the demo. What follows `--` goes to it.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { install, isInstalled, nodeBinary, requireNode, root, run, toolEnvironment } from '../../scripts/toolchain.mjs';
+import { install, isInstalled, nodeBinary, requireNode, root, run, toolEnvironment } from './toolchain.mjs';
 
 requireNode();
 
