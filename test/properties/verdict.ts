@@ -139,7 +139,7 @@ function judgeTold(world: World, deeds: Deeds, sessions: Life[], report: Report)
         const { message } = payload as Payload<'session.message'>;
         if (message.role === 'assistant' && message.runId) answers.set(message.runId, { ...answers.get(message.runId), message, isDeleted });
       } else if (event === 'session.reset') {
-        for (const answer of answers.values()) if (answer.message?.runId && runsOf.has(answer.message.runId)) answer.isDeleted = true;
+        for (const runId of runsOf) answers.set(runId, { ...answers.get(runId), isDeleted: true });
       } else if (event === 'agent') {
         const told = payload as AgentPayload;
         runsOf.add(told.runId);

@@ -63,6 +63,8 @@ export interface GatewayOptions extends Omit<EdgeOptions, 'failing' | 'defer'> {
   onWarning?: (warning: string, cause?: unknown) => void;
   /** How long a run may be silent, or without any agent, before it is ended, in ms. Default 10 min. */
   runSilenceMs?: number;
+  /** How long a run waits for the agent process that began it, and that is gone, in ms. Default 30 s (S21). */
+  agentGraceMs?: number;
   clock?: Clock;
   /** Ends a tick of the group commit. Default `setImmediate`. */
   defer?: (task: () => void) => void;
@@ -159,7 +161,8 @@ class RunningGateway implements Gateway {
     const ledger = new Ledger({ committer, now });
     const erasure = new Erasure({ log, store, documents });
     const sessions = new Sessions({ log, documents, erasure, now, agentIds: agentOptions.map(({ id }) => id) });
-    const agents = new Agents({ log, clock, agents: agentOptions });
+    const grace = options.agentGraceMs === undefined ? {} : { graceMs: options.agentGraceMs };
+    const agents = new Agents({ log, clock, agents: agentOptions, ...grace });
     const approvals = new Approvals({ log, now });
     const openRuns = new OpenRuns({ log, committer, ledger, sessions, agents, approvals, clock });
     const intake = new Intake({ log, committer, sessions, agents, openRuns, clock });

@@ -36,13 +36,12 @@ interface Slot {
   emptySinceMs: number;
 }
 
-/** How long a run waits for the agent process that began it, in ms (S21). */
-const graceMs = 30_000;
-
 export interface AgentsOptions {
   log: StreamLog;
   clock: Clock;
   agents: readonly AgentOptions[];
+  /** How long a run waits for the agent process that began it, in ms (S21). Default 30 s. */
+  graceMs?: number;
 }
 
 /** The agents of this gateway: their streams of work, and which process holds each. */
@@ -50,12 +49,14 @@ export class Agents {
   readonly #log: StreamLog;
   readonly #clock: Clock;
   readonly #options: readonly AgentOptions[];
+  readonly #graceMs: number;
   readonly #slots = new Map<string, Slot>();
 
-  constructor({ log, clock, agents }: AgentsOptions) {
+  constructor({ log, clock, agents, graceMs = 30_000 }: AgentsOptions) {
     this.#log = log;
     this.#clock = clock;
     this.#options = agents;
+    this.#graceMs = graceMs;
   }
 
   /** Brings the streams of work into memory; called once. */
@@ -78,7 +79,7 @@ export class Agents {
       peer: undefined,
       isLocal: false,
       resumable: false,
-      graceUntilMs: this.#clock.elapsed() + graceMs,
+      graceUntilMs: this.#clock.elapsed() + this.#graceMs,
     };
   }
 
@@ -172,12 +173,10 @@ export class Agents {
     if (!slot?.holder || slot.holder.peer !== peer) return [];
     const { instance, isLocal } = slot.holder;
     slot.emptySinceMs = this.#clock.elapsed();
-    if (!isLocal) {
-      slot.holder = this.#away(instance);
-      return [];
-    }
-    slot.holder = undefined;
-    return slot.stream.state.runs.filter((run) => run.instance === instance);
+    const claimed = slot.stream.state.runs.filter((run) => run.instance === instance);
+    // Without a run to come back for there is nothing to wait for: an agent that was idle is replaced at once.
+    slot.holder = isLocal || claimed.length === 0 ? undefined : this.#away(instance);
+    return isLocal ? claimed : [];
   }
 
   /** Ends graces that are over. Returns the claimed runs of the instances that did not come back. */

@@ -1,0 +1,14 @@
+// An agent in a process of its own, over WebSocket with the token of its role.
+import { serve } from '@openclaw/plugin-sdk';
+import { chosenAgent } from './chosen-agent.ts';
+
+const { AGENT = '{}', AGENT_URL = '', AGENT_TOKEN = '' } = process.env;
+const serving = serve(await chosenAgent(JSON.parse(AGENT)), { url: AGENT_URL, token: AGENT_TOKEN });
+serving.ready.then(
+  () => console.log('ready'),
+  () => undefined,
+);
+process.on('SIGTERM', () => void serving.close({ drainMs: 10_000 }));
+const error = await serving.closed;
+if (error) console.error(`ended: ${error.code} ${error.message}`);
+process.exit(error ? 1 : 0);
