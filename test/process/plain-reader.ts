@@ -18,6 +18,8 @@ export interface PlainFrame {
 export interface PlainOptions {
   /** Default `['streams']`; without it the gateway takes it for a v4 client. */
   caps?: readonly string[];
+  /** Default `operator`, with every scope. */
+  role?: 'operator' | 'agent';
   /** Ends the dialing, with an error. */
   signal?: AbortSignal;
 }
@@ -48,7 +50,7 @@ export class PlainReader {
   }
 
   /** Dials until it is let in. */
-  static async connect(url: string, token: string, { caps = ['streams'], signal }: PlainOptions = {}): Promise<PlainReader> {
+  static async connect(url: string, token: string, { caps = ['streams'], role = 'operator', signal }: PlainOptions = {}): Promise<PlainReader> {
     for (;;) {
       signal?.throwIfAborted();
       const reader = new PlainReader(new WebSocket(url));
@@ -62,8 +64,8 @@ export class PlainReader {
         minProtocol: 4,
         maxProtocol: 4,
         client: { id: 'plain-reader', version: '1', platform: 'test', mode: 'backend' },
-        role: 'operator',
-        scopes: ['operator.admin', 'operator.read', 'operator.write', 'operator.approvals'],
+        role,
+        scopes: role === 'operator' ? ['operator.admin', 'operator.read', 'operator.write', 'operator.approvals'] : [],
         caps,
         auth: { token },
       });

@@ -1,3 +1,4 @@
+import type { Gateway } from '@openclaw/client';
 import { Child } from './child.ts';
 import type { AgentChoice } from './chosen-agent.ts';
 import { Station, type StationOptions } from './station.ts';
@@ -12,6 +13,8 @@ export interface RemoteOptions {
 export class RemoteAgents {
   readonly station: Station;
   readonly #options: RemoteOptions;
+  /** Asks the gateway with every right. */
+  admin!: Gateway['request'];
   #token = '';
 
   private constructor(station: Station, options: RemoteOptions) {
@@ -23,10 +26,9 @@ export class RemoteAgents {
     const { graceMs = 30_000 } = options;
     const program: StationOptions = { file: 'test/process/gateway-program.ts', args: ['--agent-grace-ms', `${graceMs}`] };
     const remote = new RemoteAgents(await Station.open(program), options);
-    const admin = remote.station.client({ token: remote.station.token, scopes: ['operator.admin'] });
-    const { token } = await admin.request('tokens.create', { role: 'agent', id: 'main' });
+    remote.admin = remote.station.client({ token: remote.station.token, scopes: ['operator.admin'] }).request;
+    const { token } = await remote.admin('tokens.create', { role: 'agent', id: 'main' });
     remote.#token = token;
-    admin.close();
     return remote;
   }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type Gateway } from '@openclaw/client';
@@ -13,6 +13,8 @@ export interface StationOptions {
   file?: string;
   args?: readonly string[];
   env?: Readonly<Record<string, string>>;
+  /** A state directory to begin with a copy of. */
+  copyOf?: string;
   /** What the configuration file says, for the real program. */
   config?: Record<string, unknown>;
 }
@@ -32,6 +34,7 @@ export class Station {
 
   constructor(options: StationOptions = {}) {
     this.#options = options;
+    if (options.copyOf) cpSync(options.copyOf, this.stateDirectory, { recursive: true });
     if (options.config) writeFileSync(join(this.directory, 'config.json5'), JSON.stringify(options.config));
   }
 

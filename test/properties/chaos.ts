@@ -21,7 +21,14 @@ export class Deeds {
   hasForgedAhead = false;
 }
 
-const queueModes: readonly (QueueMode | undefined)[] = [undefined, undefined, 'followup', 'collect', 'steer', 'interrupt'];
+const queueModes: readonly (QueueMode | undefined)[] = [
+  undefined,
+  undefined,
+  'followup',
+  'collect',
+  'steer',
+  'interrupt',
+];
 
 /** People who act at random, and faults that happen at random, until the world is healed. */
 export class Chaos {
@@ -39,6 +46,10 @@ export class Chaos {
       }
       if (simulation.chance(0.5)) operator.follow('system');
       if (simulation.chance(0.4)) operator.follow('approvals');
+      simulation.schedule(
+        () => this.#send(operator, simulation.pick(world.plan.sessionKeys)),
+        simulation.random() * 2_000,
+      );
       this.#actLater(operator);
     }
   }
@@ -46,11 +57,14 @@ export class Chaos {
   #actLater(operator: Operator): void {
     const { simulation, findings, plan } = this.#world;
     const pauseMs = simulation.random() * plan.paceMs;
-    simulation.schedule(() => {
-      if (findings.isHealed) return;
-      this.#act(operator);
-      this.#actLater(operator);
-    }, simulation.chance(0.2) ? 0 : pauseMs);
+    simulation.schedule(
+      () => {
+        if (findings.isHealed) return;
+        this.#act(operator);
+        this.#actLater(operator);
+      },
+      simulation.chance(0.2) ? 0 : pauseMs,
+    );
   }
 
   #act(operator: Operator): void {
@@ -65,7 +79,8 @@ export class Chaos {
     else if (dice < 0.7) this.#patch(operator, sessionKey);
     else if (dice < 0.73) this.#reset(operator, sessionKey);
     else if (dice < 0.76) {
-      if (sessionKey !== 'main') operator.request('sessions.delete', { key: sessionKey }, { idempotencyKey: this.#key('delete') });
+      if (sessionKey !== 'main')
+        operator.request('sessions.delete', { key: sessionKey }, { idempotencyKey: this.#key('delete') });
     } else if (dice < 0.88) this.#read(operator, sessionKey);
     else if (dice < 0.94) this.answerApprovals(operator);
     else if (operator.readings.length < 8) this.#followFrom(operator, sessionKey);
@@ -113,7 +128,8 @@ export class Chaos {
     this.deeds.patchLabels.push(label);
     const queueMode = simulation.chance(0.3) ? { queueMode: simulation.pick(['collect', 'steer', 'followup']) } : {};
     operator.request('sessions.patch', { key, label, ...queueMode }, { idempotencyKey: label });
-    if (simulation.chance(0.3)) operator.request('sessions.patch', { key, label, ...queueMode }, { idempotencyKey: label });
+    if (simulation.chance(0.3))
+      operator.request('sessions.patch', { key, label, ...queueMode }, { idempotencyKey: label });
   }
 
   #reset(operator: Operator, key: string): void {
@@ -128,7 +144,8 @@ export class Chaos {
     const dice = simulation.random();
     if (dice < 0.3) operator.request('chat.history', { sessionKey, limit: simulation.integer(1, 20) });
     else if (dice < 0.5) operator.request('sessions.list', {});
-    else if (dice < 0.6 && sent) operator.request('agent.wait', { runId: sent.key, timeoutMs: simulation.integer(0, 5_000) });
+    else if (dice < 0.6 && sent)
+      operator.request('agent.wait', { runId: sent.key, timeoutMs: simulation.integer(0, 5_000) });
     else if (dice < 0.7) operator.request('status', {}, { timeoutMs: simulation.integer(1, 2_000) });
     else if (dice < 0.8) {
       const abort = new AbortController();
@@ -155,7 +172,10 @@ export class Chaos {
     const stream = name === 'system' ? name : `session:agent:main:${sessionKey}`;
     const life = simulation.pick(truth.lives.filter((other) => other.stream === stream));
     const dice = simulation.random();
-    if (!life || dice < 0.3) return operator.follow(name);
+    if (!life || dice < 0.3) {
+      operator.follow(name);
+      return;
+    }
     const epoch = simulation.pick([...life.epochs]);
     let after: Bookmark = { stream, epoch, offset: simulation.integer(0, life.head), open: {} };
     if (dice > 0.94) {
@@ -200,7 +220,8 @@ export class Chaos {
       const state = life.stateAt(life.head);
       const runs = state.kind === 'session' || state.kind === 'agent' ? state.runs : [];
       for (const { runId } of runs) open.push({ invariant: 'I15', problem: `${stream}: the run ${runId} has no end` });
-      for (const { runId } of (state as Partial<SessionState>).inputs ?? []) open.push({ invariant: 'I15', problem: `${stream}: ${runId} waits` });
+      for (const { runId } of (state as Partial<SessionState>).inputs ?? [])
+        open.push({ invariant: 'I15', problem: `${stream}: ${runId} waits` });
     }
     for (const { name, waiting, stored, readings } of operators) {
       for (const { what } of waiting) open.push({ invariant: 'I4', problem: `${name}: ${what} is not settled` });

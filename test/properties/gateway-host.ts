@@ -15,7 +15,12 @@ export class GatewayHost {
   readonly #options: Partial<GatewayOptions>;
   #started: (() => void)[] = [];
 
-  constructor(parts: { simulation: Simulation; store: SharedStore; findings: Findings; options: Partial<GatewayOptions> }) {
+  constructor(parts: {
+    simulation: Simulation;
+    store: SharedStore;
+    findings: Findings;
+    options: Partial<GatewayOptions>;
+  }) {
     this.#simulation = parts.simulation;
     this.#store = parts.store;
     this.#findings = parts.findings;
@@ -37,7 +42,8 @@ export class GatewayHost {
       clock: process,
       defer: process.defer,
       onWarning: (warning, cause) => {
-        if (process.isAlive) this.#findings.report('fault', `${warning}: ${cause instanceof Error ? cause.stack : String(cause)}`);
+        if (process.isAlive)
+          this.#findings.report('fault', `${warning}: ${cause instanceof Error ? cause.stack : String(cause)}`);
       },
     }).then(
       (gateway) => {
@@ -47,7 +53,8 @@ export class GatewayHost {
       },
       (error: unknown) => {
         if (!process.isAlive) return;
-        if (!String(error).includes('the disk is full')) this.#findings.report('fault', `the start failed: ${(error as Error).stack}`);
+        if (!String(error).includes('the disk is full'))
+          this.#findings.report('fault', `the start failed: ${(error as Error).stack}`);
         this.crash();
         this.#simulation.schedule(() => this.start(), 500);
       },
@@ -70,7 +77,10 @@ export class GatewayHost {
       if (this.process === process) this.crash();
     };
     gateway
-      .drain({ timeoutMs: this.#simulation.integer(0, 3_000), ...(this.#simulation.chance(0.5) ? { restartExpectedMs: 500 } : {}) })
+      .drain({
+        timeoutMs: this.#simulation.integer(0, 3_000),
+        ...(this.#simulation.chance(0.5) ? { restartExpectedMs: 500 } : {}),
+      })
       .then(() => gateway.close())
       .then(exit, (error: unknown) => {
         if (process.isAlive) this.#findings.report('fault', `the stop failed: ${String(error)}`);

@@ -19,29 +19,48 @@ export interface LawsOutcome {
 export function checkLaws(life: Life, simulation: Simulation): LawsOutcome {
   const outcome: LawsOutcome = { places: 0, ranges: 0, problems: [] };
   const whole = life.stateAt(life.head);
-  const frames = life.events.map(({ event, payload }, index): EventFrame => ({ type: 'event', event, payload, stream: life.stream, offset: index + 1 }));
+  const frames = life.events.map(
+    ({ event, payload }, index): EventFrame => ({
+      type: 'event',
+      event,
+      payload,
+      stream: life.stream,
+      offset: index + 1,
+    }),
+  );
   const merged = mergeAtRandom(frames, simulation);
   outcome.ranges = merged.filter(({ from }) => from !== undefined).length;
   for (let count = 0; count < 3; count++) {
     const place = count === 0 ? 0 : simulation.integer(0, life.head);
     outcome.places++;
     const snapshot = JSON.parse(JSON.stringify(life.stateAt(place))) as StreamState;
-    for (const [invariant, log] of [['I6', frames], ['I7', merged]] as const) {
+    for (const [invariant, log] of [
+      ['I6', frames],
+      ['I7', merged],
+    ] as const) {
       const problem = replay(snapshot, log, place, whole);
-      if (problem) outcome.problems.push({ invariant, problem: `${life.stream} from ${place} of ${life.head}: ${problem}` });
+      if (problem)
+        outcome.problems.push({ invariant, problem: `${life.stream} from ${place} of ${life.head}: ${problem}` });
     }
   }
   return outcome;
 }
 
-function replay(snapshot: StreamState, log: readonly EventFrame[], place: number, whole: StreamState): string | undefined {
+function replay(
+  snapshot: StreamState,
+  log: readonly EventFrame[],
+  place: number,
+  whole: StreamState,
+): string | undefined {
   let state = snapshot;
   try {
     for (const frame of log) if ((frame.offset as number) > place) state = reduce(state, frame);
   } catch (error) {
     return String(error);
   }
-  return isSame(state, whole) ? undefined : `the state differs: ${JSON.stringify(state)} is not ${JSON.stringify(whole)}`.slice(0, 2_000);
+  return isSame(state, whole)
+    ? undefined
+    : `the state differs: ${JSON.stringify(state)} is not ${JSON.stringify(whole)}`.slice(0, 2_000);
 }
 
 function mergeAtRandom(frames: readonly EventFrame[], simulation: Simulation): EventFrame[] {

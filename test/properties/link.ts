@@ -105,10 +105,13 @@ export class Link {
     end.isDelivering = true;
     const { latencyMs } = this.#options;
     const slowMs = end.side === 'server' ? this.perMessageMs : 0;
-    this.#simulation.schedule(() => {
-      end.isDelivering = false;
-      this.#arrive(end);
-    }, slowMs + (this.#simulation.chance(0.5) ? 0 : this.#simulation.random() * latencyMs));
+    this.#simulation.schedule(
+      () => {
+        end.isDelivering = false;
+        this.#arrive(end);
+      },
+      slowMs + (this.#simulation.chance(0.5) ? 0 : this.#simulation.random() * latencyMs),
+    );
   }
 
   #arrive(end: End): void {
@@ -124,7 +127,8 @@ export class Link {
     while (left-- > 0 && end.queue.length > 0 && !peer.isClosed && !peer.goodbye) {
       const { text, bytes } = end.queue.shift() as End['queue'][number];
       end.queuedBytes -= bytes;
-      if (this.#simulation.trace) this.#simulation.note(`${this.#name} ${end.side === 'client' ? '>' : '<'} ${text.slice(0, 300)}`);
+      if (this.#simulation.trace)
+        this.#simulation.note(`${this.#name} ${end.side === 'client' ? '>' : '<'} ${text.slice(0, 300)}`);
       events.message(text);
     }
     if (!end.isClosed && !end.goodbye && end.owner.isAlive) end.events?.drained();

@@ -57,6 +57,8 @@ export class Operator {
   readonly id: string;
   readonly name: string;
   readonly waiting = new Set<Waiting>();
+  /** How many requests and runs were waited for. */
+  waitCount = 0;
   readonly sends: SendOutcome[] = [];
   /** Keys of other keyed requests that were answered well. */
   readonly done: { method: string; key: string; label?: string }[] = [];
@@ -97,14 +99,19 @@ export class Operator {
       scopes: this.#options.scopes,
       queueStore: guarded,
       page: {},
-      limits: { lingerMs: simulation.pick([0, 2_000, 30_000]), ...(simulation.chance(0.2) ? { bufferedEvents: 4 } : {}) },
+      limits: {
+        lingerMs: simulation.pick([0, 2_000, 30_000]),
+        ...(simulation.chance(0.2) ? { bufferedEvents: 4 } : {}),
+      },
     });
     this.gateway.on('restored', ({ method, idempotencyKey, result, error }) => {
       if (!error) this.done.push({ method, key: idempotencyKey, ...labelOf(result) });
-      else if (error.code === 'INTERNAL') this.#options.findings.report('I4', `${method} was answered INTERNAL: ${error.message}`);
+      else if (error.code === 'INTERNAL')
+        this.#options.findings.report('I4', `${method} was answered INTERNAL: ${error.message}`);
     });
     this.gateway.on('state', ({ state, reason }) => {
-      if (state === 'failed' && process.isAlive) this.#options.findings.report('I4', `${process.name} failed for good: ${reason}`);
+      if (state === 'failed' && process.isAlive)
+        this.#options.findings.report('I4', `${process.name} failed for good: ${reason}`);
     });
     for (const reading of this.readings) void this.#read(reading);
   }
@@ -125,7 +132,9 @@ export class Operator {
     const handlerMs = simulation.chance(0.15) ? simulation.integer(1, 400) : 0;
     const reading: Reading = { stream, name, replica, bookmark: after, handlerMs };
     this.readings.push(reading);
-    simulation.note(`${this.process.name} follows ${name} as reader ${this.readings.length} after ${JSON.stringify(after)}`);
+    simulation.note(
+      `${this.process.name} follows ${name} as reader ${this.readings.length} after ${JSON.stringify(after)}`,
+    );
     void this.#read(reading);
   }
 
@@ -163,7 +172,9 @@ export class Operator {
   /** Sends a message and follows its run; what is told of it must add up. */
   send(sessionKey: string, message: string, key: string, queueMode?: QueueMode): void {
     const { process } = this;
-    const run = this.gateway.session(sessionKey).send(message, { idempotencyKey: key, ...(queueMode ? { queueMode } : {}) });
+    const run = this.gateway
+      .session(sessionKey)
+      .send(message, { idempotencyKey: key, ...(queueMode ? { queueMode } : {}) });
     const final = this.#wait(`the run ${key}`);
     run.final.then(
       (answer) => {
@@ -201,10 +212,14 @@ export class Operator {
   /** Sends the same message under the same key, by the plain request. */
   sendAgain(sessionKey: string, message: string, key: string): void {
     const outcome: SendOutcome = { key, sessionKey, principal: this.id, message, answer: '' };
-    this.#track(`chat.send ${key}`, this.gateway.request('chat.send', { sessionKey, message }, { idempotencyKey: key }), (answer) => {
-      outcome.answer = typeof answer === 'string' ? answer : String((answer as { status: string }).status);
-      this.sends.push(outcome);
-    });
+    this.#track(
+      `chat.send ${key}`,
+      this.gateway.request('chat.send', { sessionKey, message }, { idempotencyKey: key }),
+      (answer) => {
+        outcome.answer = typeof answer === 'string' ? answer : String((answer as { status: string }).status);
+        this.sends.push(outcome);
+      },
+    );
   }
 
   /** Any request; its outcome is what the caller wants to know. */
@@ -248,6 +263,7 @@ export class Operator {
     const waiting: Waiting = { what, isSettled: false };
     const { waiting: all } = this;
     all.add(waiting);
+    this.waitCount++;
     return () => {
       waiting.isSettled = true;
       all.delete(waiting);

@@ -68,9 +68,15 @@ export class Replica {
     if (bookmark.offset === 0) return;
     const life = this.#truth.find(this.stream, bookmark.epoch);
     if (!life || bookmark.offset > life.head) {
-      this.#report('I5', `${this.stream}: a reset (${reason}) at ${bookmark.offset} of ${bookmark.epoch}, which was never committed`);
+      this.#report(
+        'I5',
+        `${this.stream}: a reset (${reason}) at ${bookmark.offset} of ${bookmark.epoch}, which was never committed`,
+      );
     } else if (!isSame(this.state, life.stateAt(bookmark.offset))) {
-      this.#report('I5', `${this.stream}: the state of a reset (${reason}) at ${bookmark.offset} is not the replayed one`);
+      this.#report(
+        'I5',
+        `${this.stream}: the state of a reset (${reason}) at ${bookmark.offset} is not the replayed one`,
+      );
     }
   }
 
@@ -85,7 +91,8 @@ export class Replica {
     }
     if (!this.#isPlaced) this.#report('I5', `${this.stream}: ${from} was told before any state`);
     if (offset <= this.offset) this.#report('I2', `${this.stream}: ${offset} was told after ${this.offset}`);
-    else if (from > this.offset + 1) this.#report('I1', `${this.stream}: ${from} was told after ${this.offset}, without a reset`);
+    else if (from > this.offset + 1)
+      this.#report('I1', `${this.stream}: ${from} was told after ${this.offset}, without a reset`);
     // A life that begins and ends in one tick is told and never kept.
     const isUnkept = !life && this.#truth.deleted.has(this.stream);
     const unknown = isUnkept ? undefined : `no life of it has the epoch ${bookmark.epoch}`;

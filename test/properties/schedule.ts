@@ -15,7 +15,10 @@ export interface ScheduleOutcome {
     applied: number;
     ranges: number;
     resets: number;
+    /** Resets for another reason than that nobody gave a position. */
+    refusedPlaces: number;
     expired: number;
+    waits: number;
     requests: number;
     runs: number;
     attempts: number;
@@ -48,7 +51,8 @@ async function run(world: World): Promise<ScheduleOutcome> {
   await simulation.advance(plan.lengthMs, chaos.strike);
   world.heal();
   await settle(world, chaos);
-  if (simulation.chance(0.5)) await simulation.advance(32_000);
+  // Long enough for the log to be merged where that is due soon.
+  if (simulation.chance(0.4)) await simulation.advance(62_000);
   await audit(world, chaos);
   if (simulation.chance(0.4)) {
     // What a restart rebuilds from the store is what was there.
@@ -58,8 +62,11 @@ async function run(world: World): Promise<ScheduleOutcome> {
     await audit(world, chaos);
   }
   judge(world, chaos.deeds);
-  const outcomes = truth.lives.filter(({ stream }) => stream.startsWith('session:')).map((life) => checkLaws(life, simulation));
-  for (const { invariant, problem } of outcomes.flatMap(({ problems }) => problems)) findings.report(invariant, problem);
+  const outcomes = truth.lives
+    .filter(({ stream }) => stream.startsWith('session:'))
+    .map((life) => checkLaws(life, simulation));
+  for (const { invariant, problem } of outcomes.flatMap(({ problems }) => problems))
+    findings.report(invariant, problem);
   const replicas = operators.flatMap(({ readings }) => readings.map(({ replica }) => replica));
   const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
   return {
@@ -73,6 +80,10 @@ async function run(world: World): Promise<ScheduleOutcome> {
       applied: sum(replicas.map(({ eventCount }) => eventCount)),
       ranges: sum(replicas.map(({ rangeCount }) => rangeCount)),
       resets: sum(replicas.map(({ resets }) => sum([...resets.values()]))),
+      refusedPlaces: sum(
+        replicas.map(({ resets }) => sum([...resets].map(([reason, count]) => (reason === 'no_position' ? 0 : count)))),
+      ),
+      waits: sum(operators.map(({ waitCount }) => waitCount)),
       expired: sum(replicas.map(({ resets }) => resets.get('offset_expired') ?? 0)),
       requests: truth.ledger.size,
       runs: world.book.attempts.size,
@@ -107,9 +118,16 @@ async function audit(world: World, chaos: Chaos): Promise<void> {
   world.operators.push(auditor);
   for (const stream of truth.streams) {
     if (stream.startsWith('agent:')) continue;
-    const [epoch = ''] = [...(truth.current(stream)?.epochs ?? [])].slice(-1);
-    const after = { stream, epoch, offset: 0, open: {} };
-    auditor.follow(stream, simulation.chance(0.7) ? after : undefined);
+    const life = truth.current(stream);
+    const [epoch = ''] = [...(life?.epochs ?? [])].slice(-1);
+    const dice = simulation.random();
+    if (dice < 0.6) auditor.follow(stream, { stream, epoch, offset: 0, open: {} });
+    else if (dice < 0.75)
+      auditor.follow(stream, { stream, epoch: 'beef', offset: simulation.integer(0, 99), open: {} });
+    else if (dice < 0.8) {
+      chaos.deeds.hasForgedAhead = true;
+      auditor.follow(stream, { stream, epoch, offset: (life?.head ?? 0) + simulation.integer(1, 9), open: {} });
+    } else auditor.follow(stream);
   }
   simulation.schedule(() => {
     const link = [...world.links].at(-1);

@@ -1,4 +1,15 @@
-import { type Agent, type AgentPart, DeniedError, defineAgent, end, fail, notice, step, thinking, usage } from '@openclaw/plugin-sdk';
+import {
+  type Agent,
+  type AgentPart,
+  DeniedError,
+  defineAgent,
+  end,
+  fail,
+  notice,
+  step,
+  thinking,
+  usage,
+} from '@openclaw/plugin-sdk';
 import { seededRandom } from '@openclaw/protocol/testing';
 import type { Process } from './simulation.ts';
 
@@ -43,13 +54,23 @@ export function scriptOf(runId: string): Script {
       after: integer(hasTool ? 0 : 1, 4),
       units: isBig ? integer(500, 4_000) : integer(1, 12),
       ...(hasTool
-        ? { tool: { ...(random() < 0.5 ? { toolCallId: `call-${index}` } : {}), safe: random() < 0.5, asks: random() < 0.25 } }
+        ? {
+            tool: {
+              ...(random() < 0.5 ? { toolCallId: `call-${index}` } : {}),
+              safe: random() < 0.5,
+              asks: random() < 0.25,
+            },
+          }
         : {}),
       notices: random() < 0.15,
     };
   });
   const endings = ['return', 'return', 'return', 'return', 'end', 'end', 'throw', 'fail'] as const;
-  return { steps, ending: endings[integer(0, endings.length - 1)] ?? 'return', paceMs: random() < 0.3 ? 0 : integer(5, 400) };
+  return {
+    steps,
+    ending: endings[integer(0, endings.length - 1)] ?? 'return',
+    paceMs: random() < 0.3 ? 0 : integer(5, 400),
+  };
 }
 
 /** The words of one delta: unlike any other, so that a doubled, lost or moved one shows. */

@@ -75,7 +75,8 @@ export class Truth {
       for (const { offset, bytes } of records) {
         if (offset !== life.head + 1) this.problems.push(`${stream}: ${offset} was appended after ${life.head}`);
         const frame = JSON.parse(new TextDecoder().decode(bytes)) as TrueEvent & { offset: number; stream: string };
-        if (frame.offset !== offset || frame.stream !== stream) this.problems.push(`${stream} ${offset}: another frame`);
+        if (frame.offset !== offset || frame.stream !== stream)
+          this.problems.push(`${stream} ${offset}: another frame`);
         life.events.push({ event: frame.event, payload: frame.payload });
       }
     }
@@ -90,7 +91,8 @@ export class Truth {
     const id = `${row.principal} ${row.method} ${row.key}`;
     const before = this.ledger.get(id);
     if (before && before.paramsHash !== row.paramsHash) this.problems.push(`ledger ${id}: claimed twice`);
-    if (before?.answer !== undefined && before.endedAt !== row.endedAt) this.problems.push(`ledger ${id}: answered twice`);
+    if (before?.answer !== undefined && before.endedAt !== row.endedAt)
+      this.problems.push(`ledger ${id}: answered twice`);
     this.ledger.set(id, row);
   }
 }

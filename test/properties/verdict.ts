@@ -12,7 +12,8 @@ export function judge(world: World, deeds: Deeds): void {
   const { truth, findings, simulation } = world;
   const report: Report = (invariant, problem) => findings.report(invariant, problem);
   for (const problem of truth.problems) report('I2', problem);
-  for (const error of simulation.thrown) report('fault', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  for (const error of simulation.thrown)
+    report('fault', error instanceof Error ? (error.stack ?? error.message) : String(error));
   const sessions = truth.lives.filter(({ stream }) => stream.startsWith('session:'));
   for (const life of sessions) judgeRuns(world, life, report);
   judgeKeys(world, deeds, sessions, report);
@@ -23,9 +24,11 @@ export function judge(world: World, deeds: Deeds): void {
       if (difference) report('I2', `${name}: ${replica.stream}: ${difference}`);
     }
   }
-  for (const [id, { answer }] of truth.ledger) if (answer === undefined) report('I4', `ledger: ${id} was never answered`);
+  for (const [id, { answer }] of truth.ledger)
+    if (answer === undefined) report('I4', `ledger: ${id} was never answered`);
   const renewed = truth.lives.find(({ epochs }) => epochs.size > 1);
-  if (renewed && !deeds.hasForgedAhead) report('I5', `${renewed.stream} got a new epoch, and nobody forged a place ahead of it`);
+  if (renewed && !deeds.hasForgedAhead)
+    report('I5', `${renewed.stream} got a new epoch, and nobody forged a place ahead of it`);
 }
 
 /** One execution and one end for each run (I15), its events numbered without a hole (I2). */
@@ -58,48 +61,66 @@ function judgeRuns({ book, plan }: World, life: Life, report: Report): void {
     if (run.ends > 1) report('I15', `${runId} has ${run.ends} ends`);
     if (run.ends === 0 && !life.isDeleted) report('I15', `${runId} has no end`);
     const attempts = book.attempts.get(runId) ?? 0;
-    if (attempts > run.starts && !life.isDeleted) report('I15', `${runId} was worked on ${attempts} times in ${run.starts} attempts`);
-    if (!plan.isResumable && attempts > 1) report('I15', `${runId} was worked on ${attempts} times by an agent that can't continue`);
+    if (attempts > run.starts && !life.isDeleted)
+      report('I15', `${runId} was worked on ${attempts} times in ${run.starts} attempts`);
+    if (!plan.isResumable && attempts > 1)
+      report('I15', `${runId} was worked on ${attempts} times by an agent that can't continue`);
     if (run.lifecycle?.stream === 'lifecycle' && run.lifecycle.data.phase === 'end') {
       const text = textOf(messages.get(runId));
-      if (!isWholeAnswer(runId, text, Math.max(1, run.starts))) report('I2', `${runId} ended, but its answer is not what the agent said: ${text}`);
+      if (!isWholeAnswer(runId, text, Math.max(1, run.starts)))
+        report('I2', `${runId} ended, but its answer is not what the agent said: ${text}`);
     }
   }
-  for (const [call, count] of book.unsafeExecutions) if (count > 1) report('I15', `the unsafe tool of ${call} was executed ${count} times`);
+  for (const [call, count] of book.unsafeExecutions)
+    if (count > 1) report('I15', `the unsafe tool of ${call} was executed ${count} times`);
 }
 
 /** Every keyed request was executed once (I3). */
 function judgeKeys(world: World, deeds: Deeds, sessions: Life[], report: Report): void {
   const { truth, operators } = world;
   const events = sessions.flatMap(({ events: all }) => all);
-  const messages = events.filter(({ event }) => event === 'session.message').map(({ payload }) => (payload as Payload<'session.message'>).message);
-  const inputs = events.filter(({ event }) => event === 'session.input').map(({ payload }) => payload as Payload<'session.input'>);
+  const messages = events
+    .filter(({ event }) => event === 'session.message')
+    .map(({ payload }) => (payload as Payload<'session.message'>).message);
+  const inputs = events
+    .filter(({ event }) => event === 'session.input')
+    .map(({ payload }) => payload as Payload<'session.input'>);
   for (const { key, message, sessionKey } of deeds.sends) {
     const count = messages.filter(({ role, id }) => role === 'user' && id === key).length;
     const queued = inputs.filter(({ runId, phase }) => runId === key && phase === 'queued').length;
     const dropped = inputs.filter(({ runId, phase }) => runId === key && phase === 'dropped').length;
-    if (count > 1 || queued > 1 || count + dropped > 1) report('I3', `${key} was taken ${count} times, queued ${queued}, dropped ${dropped}`);
+    if (count > 1 || queued > 1 || count + dropped > 1)
+      report('I3', `${key} was taken ${count} times, queued ${queued}, dropped ${dropped}`);
     const wasDeleted = truth.deleted.has(`session:agent:main:${sessionKey}`);
     const wasTaken = [...truth.ledger.values()].some((row) => row.key === key);
     if (isStolen(world, deeds, key, message)) continue;
     if (wasTaken && count + dropped === 0 && !wasDeleted) report('I3', `${key} was taken, but its message is nowhere`);
     if (!wasTaken && count + queued > 0) report('I3', `${key} has a message, but was not claimed`);
-    for (const { answer, message: sent } of operators.flatMap((operator) => operator.sends).filter((send) => send.key === key)) {
-      if (/^(started|in_flight|ok|error|timeout)$/.test(answer) && !wasTaken) report('I3', `${key} was answered ${answer}, but not taken`);
+    for (const { answer, message: sent } of operators
+      .flatMap((operator) => operator.sends)
+      .filter((send) => send.key === key)) {
+      if (/^(started|in_flight|ok|error|timeout)$/.test(answer) && !wasTaken)
+        report('I3', `${key} was answered ${answer}, but not taken`);
       if (answer === 'INVALID_REQUEST' && sent === message) report('I3', `${key} sent again was refused`);
     }
   }
-  const patched = events.filter(({ event }) => event === 'session.updated').map(({ payload }) => (payload as Payload<'session.updated'>).entry.label);
+  const patched = events
+    .filter(({ event }) => event === 'session.updated')
+    .map(({ payload }) => (payload as Payload<'session.updated'>).entry.label);
   const done = operators.flatMap((operator) => operator.done);
   const hasDeleted = truth.deleted.size > 0;
   for (const label of deeds.patchLabels) {
     const count = patched.filter((other) => other === label).length;
     if (count > 1) report('I3', `the patch ${label} was executed ${count} times`);
-    if (count === 0 && !hasDeleted && done.some(({ key }) => key === label)) report('I3', `the patch ${label} was answered, but not executed`);
+    if (count === 0 && !hasDeleted && done.some(({ key }) => key === label))
+      report('I3', `the patch ${label} was answered, but not executed`);
   }
   const resets = events.filter(({ event }) => event === 'session.reset').length;
-  const resetRows = [...truth.ledger.values()].filter(({ method, answer }) => method === 'sessions.reset' && answer?.includes('payload')).length;
-  if (resets > resetRows || (resets < resetRows && !hasDeleted)) report('I3', `${resetRows} resets were claimed, ${resets} executed`);
+  const resetRows = [...truth.ledger.values()].filter(
+    ({ method, answer }) => method === 'sessions.reset' && answer?.includes('payload'),
+  ).length;
+  if (resets > resetRows || (resets < resetRows && !hasDeleted))
+    report('I3', `${resetRows} resets were claimed, ${resets} executed`);
   judgeApprovals(world, report);
 }
 
@@ -129,7 +150,9 @@ function isStolen({ truth }: World, deeds: Deeds, key: string, message: string):
 /** What clients were told of their runs is what happened. */
 function judgeTold(world: World, deeds: Deeds, sessions: Life[], report: Report): void {
   const { findings } = world;
-  const stolen = new Set(deeds.sends.filter(({ key, message }) => isStolen(world, deeds, key, message)).map(({ key }) => key));
+  const stolen = new Set(
+    deeds.sends.filter(({ key, message }) => isStolen(world, deeds, key, message)).map(({ key }) => key),
+  );
   /** `isDeleted`: with its session, or by a reset of it: what is told of it then is what a client had seen. */
   const answers = new Map<string, { message?: Message; isDeleted: boolean; phase?: string }>();
   for (const { events, isDeleted } of sessions) {
@@ -137,13 +160,15 @@ function judgeTold(world: World, deeds: Deeds, sessions: Life[], report: Report)
     for (const { event, payload } of events) {
       if (event === 'session.message') {
         const { message } = payload as Payload<'session.message'>;
-        if (message.role === 'assistant' && message.runId) answers.set(message.runId, { ...answers.get(message.runId), message, isDeleted });
+        if (message.role === 'assistant' && message.runId)
+          answers.set(message.runId, { ...answers.get(message.runId), message, isDeleted });
       } else if (event === 'session.reset') {
         for (const runId of runsOf) answers.set(runId, { ...answers.get(runId), isDeleted: true });
       } else if (event === 'agent') {
         const told = payload as AgentPayload;
         runsOf.add(told.runId);
-        if (told.stream === 'lifecycle') answers.set(told.runId, { ...answers.get(told.runId), isDeleted, phase: told.data.phase });
+        if (told.stream === 'lifecycle')
+          answers.set(told.runId, { ...answers.get(told.runId), isDeleted, phase: told.data.phase });
       }
     }
   }
@@ -163,8 +188,10 @@ function judgeTold(world: World, deeds: Deeds, sessions: Life[], report: Report)
     const answer = answers.get(runId);
     if (!answer || answer.isDeleted || stolen.has(key)) continue;
     // A message that was taken into another run is told of that from there on.
-    const isTold = (text: string) => (runId === key ? text === textOf(answer.message) : textOf(answer.message).endsWith(text));
-    for (const text of texts) if (!isTold(text)) report('I2', `the parts that were told of ${key} add up to another text: ${text}`);
+    const isTold = (text: string) =>
+      runId === key ? text === textOf(answer.message) : textOf(answer.message).endsWith(text);
+    for (const text of texts)
+      if (!isTold(text)) report('I2', `the parts that were told of ${key} add up to another text: ${text}`);
   }
   for (const [key, errors] of findings.errors) {
     const answer = answers.get(key);
@@ -173,7 +200,8 @@ function judgeTold(world: World, deeds: Deeds, sessions: Life[], report: Report)
       // One's own request may be taken back while a twin's with the same key goes through.
       if (error.code === 'ABORTED' && error.message.includes('taken back')) continue;
       const isUnknown = error.code === 'UNKNOWN_OUTCOME' || error.code === 'INTERNAL';
-      if (isUnknown || answer.phase === 'end') report('I4', `${key} stands at ${answer.phase}, but was told as ${error.code}: ${error.message}`);
+      if (isUnknown || answer.phase === 'end')
+        report('I4', `${key} stands at ${answer.phase}, but was told as ${error.code}: ${error.message}`);
     }
   }
 }

@@ -99,7 +99,15 @@ export class World {
     const { simulation, truth, findings } = this;
     const identity: LocalIdentity = { role: 'operator', id, scopes };
     const name = `${id}-${++this.#operatorCount}`;
-    return new Operator({ simulation, truth, findings, id, name, scopes, dial: (owner) => this.dialer(owner, identity) });
+    return new Operator({
+      simulation,
+      truth,
+      findings,
+      id,
+      name,
+      scopes,
+      dial: (owner) => this.dialer(owner, identity),
+    });
   }
 
   #startAgent(): void {
@@ -110,13 +118,17 @@ export class World {
     if (plan.isAgentLocal) this.host.process?.onKill(() => process.kill());
     const agent = scriptedAgent(process, book, { resumable: plan.isResumable, isFickle: plan.isFickle });
     const dialer = this.dialer(process, { role: 'agent', id: 'main', isLocal: plan.isAgentLocal });
-    const serving = serve(agent, { dialer }, {
-      instance: process.name,
-      clock: process,
-      random: simulation.random,
-      defer: process.defer,
-      connection: { page: {} },
-    });
+    const serving = serve(
+      agent,
+      { dialer },
+      {
+        instance: process.name,
+        clock: process,
+        random: simulation.random,
+        defer: process.defer,
+        connection: { page: {} },
+      },
+    );
     void serving.closed.then((error) => {
       if (!process.isAlive) return;
       this.findings.report('fault', `${process.name} ended for good: ${String(error)}`);
@@ -133,7 +145,10 @@ export class World {
     const process = this.agents[this.simulation.integer(0, this.agents.length - 1)];
     if (!process) return;
     process.kill();
-    this.simulation.schedule(() => this.#startMissingAgents(), this.simulation.random() * (this.simulation.chance(0.1) ? 60_000 : 3_000));
+    this.simulation.schedule(
+      () => this.#startMissingAgents(),
+      this.simulation.random() * (this.simulation.chance(0.1) ? 60_000 : 3_000),
+    );
   }
 
   /** Kills the gateway; the next one starts a while later. */

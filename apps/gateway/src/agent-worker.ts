@@ -14,16 +14,21 @@ export interface AgentWorkerOptions {
   clock: Clock;
   /** The worker's own script. Default: `agent-main` beside this file. */
   script?: URL;
+  /** How long its event loop may stand still, in ms, before it is replaced. Default 30 s. */
+  stuckAfterMs?: number;
 }
 
 /** A worker that lives this long was well; the next restart is quick again. */
 const wellAfterMs = 30_000;
 const firstDelayMs = 250;
 const longestDelayMs = 15_000;
+/** How many looks a worker has to show that its event loop turns. */
+const looksUntilStuck = 10;
 
 /**
  * Keeps an agent at work in a worker thread: starts it, and starts it again with backoff when it dies. A worker that the
- * gateway cuts off, as it does with one that emits without waiting (S28), is terminated, since it can't be talked to any more.
+ * gateway cuts off, as it does with one that emits without waiting (S28), is terminated, since it can't be talked to any more;
+ * so is one whose event loop stands still: its runs would wait for it in vain.
  */
 export class AgentWorker {
   readonly #options: AgentWorkerOptions;
@@ -48,7 +53,15 @@ export class AgentWorker {
     worker.on('error', (error: unknown) => {
       reason = error instanceof Error ? error.message : String(error);
     });
+    let unwatch = () => {};
+    worker.on('online', () => {
+      unwatch = this.#watch(worker, (why) => {
+        reason = why;
+        void worker.terminate();
+      });
+    });
     worker.on('exit', () => {
+      unwatch();
       port1.close();
       if (this.#worker === worker) this.#worker = undefined;
       if (this.#isStopped) return;
@@ -65,6 +78,23 @@ export class AgentWorker {
         void worker.terminate();
       }),
     );
+  }
+
+  /** Looks at the worker from time to time; a loop that is never idle in between does not turn. */
+  #watch(worker: Worker, stuck: (why: string) => void): () => void {
+    const { clock, stuckAfterMs = 30_000 } = this.#options;
+    let idleMs = 0;
+    let looks = 0;
+    let cancel = () => {};
+    const look = () => {
+      const { idle } = worker.performance.eventLoopUtilization();
+      looks = idle > idleMs ? 0 : looks + 1;
+      idleMs = idle;
+      if (looks >= looksUntilStuck) stuck(`its event loop stood still for ${stuckAfterMs / 1000} s`);
+      else cancel = clock.schedule(look, stuckAfterMs / looksUntilStuck);
+    };
+    cancel = clock.schedule(look, stuckAfterMs / looksUntilStuck);
+    return () => cancel();
   }
 
   /** No worker is started any more; the one at work is left to what its gateway does. */

@@ -60,15 +60,13 @@ export class Feed {
   admit(reader: FeedReader): boolean {
     this.readers.add(reader);
     const head = this.#head;
+    // From here on at the latest: what it waits for may come before the answer to an ask that is on its way.
+    if (!reader.cursor && !reader.needsState && head) reader.cursor = { ...head, open: {} };
     // The answer that is on its way shows whether it serves this reader too.
     if (this.asked || this.#expected) return false;
     if (!this.isSubscribed || !head) return true;
-    if (!reader.cursor) {
-      if (reader.needsState) return true;
-      reader.cursor = { ...head, open: {} };
-      return false;
-    }
-    return reader.cursor.epoch !== head.epoch || reader.cursor.offset !== head.offset;
+    const { cursor } = reader;
+    return !cursor || cursor.epoch !== head.epoch || cursor.offset !== head.offset;
   }
 
   /** From where to ask, so that nobody misses anything. */

@@ -51,7 +51,10 @@ export class FollowedRun implements Run, FeedReader {
   #isSeen = false;
   /** The last snapshot did not have the run, and nothing of it came since. */
   #isAbsent = false;
-  #isRecovering = false;
+  /** That snapshot was of a session that has a past. */
+  #isDoubtful = false;
+  /** Counts the times that the gateway was asked what became of it; the last one tells. */
+  #recovery = 0;
   #message: Message | undefined;
 
   constructor(ports: RunPorts, sessionKey: string, id: string, isTaken: boolean) {
@@ -113,14 +116,16 @@ export class FollowedRun implements Run, FeedReader {
   taken(status: string): void {
     this.#isTaken = true;
     if (this.#isSeen || this.#log.isEnded) return;
-    // A snapshot that came before this answer may be from after the run: it is told only that the run is not open.
-    if (terminalStatuses.has(status) || this.#isAbsent) void this.#recover();
+    if (terminalStatuses.has(status)) void this.#recover();
     else if (status === 'in_flight') {
       // It began before this client listened: what was missed comes with a snapshot.
       this.#ports.subscriptions.leave(this.#stream, this);
       this.cursor = undefined;
       this.needsState = true;
       this.#ports.subscriptions.join(this.#stream, this);
+    } else if (this.#isAbsent && this.#isDoubtful) {
+      // The snapshot before this answer may be from after the run: it tells only that the run is not open.
+      void this.#recover(true);
     }
   }
 
@@ -161,15 +166,20 @@ export class FollowedRun implements Run, FeedReader {
 
   reset({ reason, state }: ResetPayload): void {
     if (this.#log.isEnded || state?.kind !== 'session') return;
-    const { runs, inputs, messages }: SessionState = state;
+    const { entry, runs, inputs, messages }: SessionState = state;
     this.#follow(messages);
     const run = runs.find(({ runId }) => runId === this.#runId);
     if (run) {
-      const told = this.#isSeen ? reason : undefined;
+      // A snapshot holds only the end of a long part: whoever did not hear the beginning is told that it is missing.
+      const isCut = run.parts.some((part) => 'start' in part && part.start > 0);
+      const told = this.#isSeen || isCut ? reason : undefined;
       this.#see({ type: 'state', reason: told, parts: run.parts }, JSON.stringify(run.parts).length);
       return;
     }
-    this.#isAbsent = !inputs.some(({ runId }) => runId === this.id);
+    const isQueued = inputs.some(({ runId }) => runId === this.id);
+    this.#isAbsent = !isQueued;
+    this.#isSeen ||= isQueued;
+    this.#isDoubtful = entry !== undefined;
     this.#message ??= messages.findLast(({ runId, role }) => runId === this.#runId && role === 'assistant');
   }
 
@@ -188,6 +198,7 @@ export class FollowedRun implements Run, FeedReader {
     if (this.#log.isEnded) return;
     if (why === 'deleted') {
       this.cursor = undefined;
+      this.#isAbsent = false;
       // A message that was not taken yet makes the session anew; one that was taken ended with it.
       if (this.#isTaken) void this.#recover();
       else this.#ports.subscriptions.join(this.#stream, this);
@@ -210,31 +221,37 @@ export class FollowedRun implements Run, FeedReader {
     }
   }
 
-  /** The run ended, or was lost, while nobody looked: ask what became of it. */
-  async #recover(): Promise<void> {
-    if (this.#isRecovering || this.#log.isEnded) return;
-    this.#isRecovering = true;
+  /** The run ended, or was lost, while nobody looked: ask what became of it. `mayBeOpen`: then it is left alone. */
+  async #recover(mayBeOpen = false): Promise<void> {
+    const turn = ++this.#recovery;
+    const isSettled = () => turn !== this.#recovery || this.#isFound();
     const { request } = this.#ports;
     try {
-      const end = await request('agent.wait', { runId: this.#runId, timeoutMs: recoverMs });
-      if (end.status === 'ok') {
-        const history = await request('chat.history', { sessionKey: this.#sessionKey, limit: 200 });
-        if (this.#isFound()) return;
-        const isKept = this.#follow(history.messages);
-        const message = findAnswer(history, this.#runId) ?? this.#message;
+      const { status, stopReason = 'error' } = await request('agent.wait', {
+        runId: this.#runId,
+        timeoutMs: mayBeOpen ? 0 : recoverMs,
+      });
+      const messages: Message[] = [];
+      let isKept = false;
+      // Back to the message that was asked; the answer is behind it.
+      for (let offset: number | undefined = 0; status === 'ok' && !isKept && offset !== undefined; ) {
+        const page: Result<'chat.history'> = await request('chat.history', { sessionKey: this.#sessionKey, limit: 200, offset });
+        messages.unshift(...page.messages);
+        isKept = this.#follow(messages);
+        offset = page.nextOffset;
+      }
+      if (isSettled()) return;
+      if (status === 'ok') {
+        const message = findAnswer(messages, this.#runId) ?? this.#message;
         if (message || isKept) this.#succeed(message, message && messageText(message));
-        else this.#end(unknownOutcome(`Run ${this.id} ended well, but its answer is not in the session any more.`, this.id));
-      } else if (!this.#isFound()) {
-        this.#end(
-          end.status === 'error'
-            ? runError(reasonOf(end.stopReason), `The run ended: ${end.stopReason ?? 'error'}.`, this.id)
-            : unknownOutcome(`The gateway does not know run ${this.id}; look into the history.`, this.id),
-        );
+        else this.#end(unknownOutcome(`The answer of run ${this.id} left the session.`, this.id));
+      } else if (status === 'error') {
+        this.#end(runError(reasonOf(stopReason), `The run ended: ${stopReason}.`, this.id));
+      } else if (!mayBeOpen) {
+        this.#end(unknownOutcome(`The gateway does not know run ${this.id}; look into the history.`, this.id));
       }
     } catch (error) {
-      if (!this.#isFound()) this.#end(asGatewayError(error));
-    } finally {
-      this.#isRecovering = false;
+      if (!isSettled()) this.#end(asGatewayError(error));
     }
   }
 
@@ -292,7 +309,7 @@ function* tell(fold: PartFold, record: RunRecord): Generator<StreamedPart> {
   }
 }
 
-function findAnswer({ messages }: Result<'chat.history'>, id: string): Message | undefined {
+function findAnswer(messages: readonly Message[], id: string): Message | undefined {
   return messages.findLast(({ role, runId }) => role === 'assistant' && runId === id);
 }
 

@@ -42,6 +42,8 @@ export interface OpenRun {
   attempt: number;
   startedAt?: number;
   parts: Part[];
+  /** Present when the state let go of the run's first parts; the log has them. */
+  isCut?: true;
   usage?: RunPartData<'usage'>;
 }
 
@@ -67,10 +69,12 @@ export interface SessionState {
 export const keptMessages = 50;
 /** UTF-16 units of one text in a kept message; the rest is cut with a mark. */
 const keptTextUnits = 2_000;
+/** The same of a message that waits. */
+const keptInputUnits = 500;
 /** UTF-16 units of an open run's part that its state holds: its end; `start` says where that begins. */
 const keptPartUnits = 4_000;
 /** Parts of an open run that its state holds, and their UTF-16 units together: its newest. */
-export const keptParts = 60;
+const keptParts = 60;
 const keptRunUnits = 24_000;
 const keptToolUnits = 2_000;
 /** UTF-16 units of all kept messages together; the oldest go first. With the above, a state stays within 256 KiB. */
@@ -111,7 +115,10 @@ export function reduceSession(state: SessionState, { event, payload }: SessionEv
       if (input.phase !== 'queued') return { ...state, inputs: others };
       return {
         ...state,
-        inputs: [...others, { runId: input.runId, mode: input.mode, message: cutMessage(input.message) }],
+        inputs: [
+          ...others,
+          { runId: input.runId, mode: input.mode, message: cutMessage(input.message, keptInputUnits) },
+        ],
       };
     }
     case 'session.reset':
@@ -144,6 +151,8 @@ function reduceRun(state: SessionState, payload: AgentPayload): SessionState {
     parts: [],
   };
   const next = stepRun(run, payload);
+  const [first] = run.parts;
+  if (first && next.parts[0] && partId(first) !== partId(next.parts[0])) next.isCut = true;
   next.seq = payload.seq;
   if (payload.n !== undefined) next.n = payload.n;
   const runs = state.runs.slice();
@@ -173,7 +182,11 @@ function stepRun(run: OpenRun, { stream, data }: AgentPayload): OpenRun {
       return { ...run, parts: stepTool(run.parts, data) };
     case 'approval': {
       const { phase, decision, reason, ...asked } = data;
-      if (phase === 'requested') return { ...run, parts: addPart(run.parts, { kind: 'approval', ...asked }) };
+      if (phase === 'requested') {
+        const { args, description, ...named } = asked;
+        const question = { ...named, ...cutValue('args', args), ...cutValue('description', description) };
+        return { ...run, parts: addPart(run.parts, { kind: 'approval', ...question } as Part) };
+      }
       const parts = run.parts.map((part) =>
         part.kind === 'approval' && part.approvalId === data.approvalId
           ? { ...part, decision: decision ?? 'deny' }
@@ -261,6 +274,11 @@ function addPart(parts: Part[], part: Part): Part[] {
   return [...parts.slice(first), part];
 }
 
+function partId(part: Part): string {
+  if (part.kind === 'tool') return `tool ${part.toolCallId}`;
+  return part.kind === 'approval' ? `approval ${part.approvalId}` : `${part.kind} ${part.itemId}`;
+}
+
 function partUnits(part: Part): number {
   if (part.kind === 'text' || part.kind === 'thinking') return part.text.length;
   return part.kind === 'item' ? 100 : JSON.stringify(part).length;
@@ -297,10 +315,10 @@ function cutValue<K extends string>(name: K, value: unknown): Partial<Record<K, 
 }
 
 /** A message as the state holds it: each text at most {@link keptTextUnits} long. */
-function cutMessage(message: Message): Message {
+function cutMessage(message: Message, textUnits = keptTextUnits): Message {
   let isWhole = true;
   const content = message.content.map((block): ContentBlock => {
-    const short = cutBlock(block);
+    const short = cutBlock(block, textUnits);
     if (short !== block) isWhole = false;
     return short;
   });
@@ -308,15 +326,13 @@ function cutMessage(message: Message): Message {
   return isWhole && kept === content ? message : { ...message, content: kept };
 }
 
-function cutBlock(block: ContentBlock): ContentBlock {
+function cutBlock(block: ContentBlock, textUnits: number): ContentBlock {
   switch (block.type) {
     case 'text':
-      return block.text.length > keptTextUnits
-        ? { ...block, text: block.text.slice(0, keptTextUnits), cut: true }
-        : block;
+      return block.text.length > textUnits ? { ...block, text: block.text.slice(0, textUnits), cut: true } : block;
     case 'thinking':
-      return block.thinking.length > keptTextUnits
-        ? { ...block, thinking: block.thinking.slice(0, keptTextUnits), cut: true }
+      return block.thinking.length > textUnits
+        ? { ...block, thinking: block.thinking.slice(0, textUnits), cut: true }
         : block;
     case 'toolCall':
       return { ...block, arguments: cutValue('value', block.arguments).value };

@@ -50,12 +50,12 @@ export const mainSessionKey = 'main';
 /**
  * The canonical form of a session key: `main` becomes `agent:main:main`, `notes` becomes `agent:main:notes`, and a key that
  * already names its agent stays as it is. Undefined for a key that is empty, longer than 512 characters, or holds control
- * characters.
+ * characters or halves of surrogate pairs (which no store keeps apart).
  */
 export function canonicalSessionKey(key: string, agentId: string = defaultAgentId): string | undefined {
   const trimmed = key.trim();
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
-  if (trimmed === '' || trimmed.length > 512 || /[\u0000-\u001f\u007f]/.test(trimmed)) return undefined;
+  if (trimmed === '' || trimmed.length > 512 || /[\u0000-\u001f\u007f]|\p{Surrogate}/u.test(trimmed)) return undefined;
   if (!trimmed.startsWith('agent:')) return `agent:${agentId}:${trimmed}`;
   const rest = trimmed.slice('agent:'.length);
   const colon = rest.indexOf(':');

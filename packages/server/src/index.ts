@@ -2,7 +2,8 @@ export type { SharedSecret } from './connection/credentials.ts';
 export type { ConnectionLimits } from './connection/limits.ts';
 export type { Identity, Peer } from './connection/peer.ts';
 export { AtRelease, type Call, implement, type MethodHandler, type MethodImplementation } from './dispatch/method.ts';
-export { createGateway, type Gateway, type GatewayOptions, type LocalIdentity } from './gateway.ts';
+export { createGateway } from './gateway.ts';
+export type { Gateway, GatewayOptions, LocalIdentity } from './gateway-options.ts';
 export type { AgentOptions } from './runs/agents.ts';
 export type {
   CommitBatch,

@@ -1,8 +1,8 @@
 import { type AgentPayload, emptySession, type SessionState } from '@openclaw/protocol';
 import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, test } from 'vitest';
-import { Committer } from '../src/streams/committer.ts';
 import type { CommittedEvent } from '../src/streams/committed-event.ts';
+import { Committer } from '../src/streams/committer.ts';
 import type { EventStore } from '../src/streams/event-store.ts';
 import { memoryStore } from '../src/streams/memory-store.ts';
 import { type LogRecord, StreamLog } from '../src/streams/stream-log.ts';
@@ -38,7 +38,13 @@ describe('the log', () => {
     expect(seen.map(({ offset }) => offset)).toEqual([1, 2]);
     const page = (await log.read(stream, 0)) as LogRecord[];
     expect(page[1]?.frame).toBe(seen[1]?.frame);
-    expect(JSON.parse(page[1]?.frame.text ?? '')).toEqual({ type: 'event', event: 'agent', payload: delta(2, 0, 'Hé'), stream: name, offset: 2 });
+    expect(JSON.parse(page[1]?.frame.text ?? '')).toEqual({
+      type: 'event',
+      event: 'agent',
+      payload: delta(2, 0, 'Hé'),
+      stream: name,
+      offset: 2,
+    });
   });
 
   test('reads what left the ring from the store, in one order', async () => {
@@ -79,7 +85,9 @@ describe('the log', () => {
     log.append(stream, 'agent', delta(2, 0, 'kept'));
     await committer.idle();
     expect(stream.head).toBe(2);
-    expect((stream.state as SessionState).runs[0]?.parts).toEqual([{ kind: 'text', itemId: 'r:1', start: 0, text: 'kept' }]);
+    expect((stream.state as SessionState).runs[0]?.parts).toEqual([
+      { kind: 'text', itemId: 'r:1', start: 0, text: 'kept' },
+    ]);
   });
 
   test('a stream comes back with its epoch, head and state', async () => {
@@ -89,7 +97,7 @@ describe('the log', () => {
     first.log.append(stream, 'agent', queued);
     first.log.append(stream, 'agent', delta(2, 0, 'Hello'));
     await first.committer.idle();
-    await store.checkpoint(first.log.takeCheckpoint());
+    await first.log.checkpoint();
     first.log.append(stream, 'agent', delta(3, 5, ' you'));
     await first.committer.idle();
     await store.close();

@@ -7,6 +7,7 @@ import {
   GatewayError,
   isGatewayError,
   type RequestFrame,
+  streamsCapability,
   v4CloseCode,
   type WireError,
 } from '@openclaw/protocol';
@@ -253,8 +254,9 @@ export class Connection implements Peer, Beating {
       if (frame.method !== 'connect') {
         throw new ConnectRefusal('INVALID_REQUEST', 'invalid handshake: first request must be connect');
       }
+      // Before anything is used up: a one-use code must still work when there is room again.
+      if (!this.#transport.isLocal && this.#context.isFull()) throw tooManyConnections(asksForStreams(frame.params));
       grant = this.#authorize(frame.params, this.#nonce);
-      if (!this.#transport.isLocal && this.#context.isFull()) throw tooManyConnections(grant.hasStreams);
     } catch (error) {
       this.#refuse(frame.id, error);
       return;
@@ -399,6 +401,11 @@ export class Connection implements Peer, Beating {
       );
     return this.#grant;
   }
+}
+
+function asksForStreams(params: unknown): boolean {
+  const caps = typeof params === 'object' && params !== null && 'caps' in params ? params.caps : undefined;
+  return Array.isArray(caps) && caps.includes(streamsCapability);
 }
 
 function tooManyConnections(hasStreams: boolean): ConnectRefusal {

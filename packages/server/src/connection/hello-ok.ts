@@ -21,7 +21,7 @@ export function helloOk(
     authMode,
   }: { host: ConnectionHost; limits: ConnectionLimits; authMode: 'none' | 'token' | 'password' },
 ): HelloOk {
-  const { version, bootId, features, snapshot } = host.hello();
+  const { version, bootId, features, snapshot } = host.hello(identity);
   return {
     type: 'hello-ok',
     protocol: protocolVersion,

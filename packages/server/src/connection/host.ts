@@ -1,6 +1,6 @@
 import type { Clock, HelloOk, RequestFrame } from '@openclaw/protocol';
 import type { Documents } from '../streams/documents.ts';
-import type { Peer } from './peer.ts';
+import type { Identity, Peer } from './peer.ts';
 
 /** What connections need of the gateway; the gateway needs nothing of them but {@link Peer}. */
 export interface ConnectionHost {
@@ -10,8 +10,8 @@ export interface ConnectionHost {
   /** Runs `task` when everything that this tick changed is committed (at once if nothing is), else `failed` (S13). */
   afterCommit(task: () => void, failed?: (error: unknown) => void): void;
   phase(): 'starting' | 'ready' | 'draining';
-  /** The parts of hello-ok that do not depend on the handshake. */
-  hello(): Pick<HelloOk, 'features' | 'snapshot'> & { version: string; bootId: string };
+  /** The parts of hello-ok that do not depend on the handshake, as far as `identity` may see them. */
+  hello(identity: Identity): Pick<HelloOk, 'features' | 'snapshot'> & { version: string; bootId: string };
   /** The handshake is done and hello-ok was sent: the peer may get events from now on. */
   joined(peer: Peer): void;
   /** A request after hello. Envelope checked, params not. */

@@ -10,6 +10,9 @@ import type { Peer } from '../connection/peer.ts';
 import type { Committer } from '../streams/committer.ts';
 import { AtRelease, type Call, type MethodImplementation } from './method.ts';
 
+/** Bytes that may wait for their commit before requests are refused. */
+const maxWaitingBytes = 64 * 1_048_576;
+
 export interface DispatcherOptions {
   committer: Committer;
   /** Requests of one connection that may be worked on at a time. Default 256. */
@@ -68,16 +71,21 @@ export class Dispatcher {
       );
       return;
     }
+    if (this.#committer.waitingBytes > maxWaitingBytes) {
+      const told = 'The store is behind with writing; nothing was changed. Send the request again.';
+      this.#refuse(peer, frame.id, new GatewayError('UNAVAILABLE', told, { retryable: true, retryAfterMs: 1_000 }));
+      return;
+    }
     this.#inFlight.set(peer, inFlight + 1);
     try {
       const outcome = this.#call(peer, frame);
       if (outcome instanceof Promise) {
         outcome.then(
-          (result) => this.#answer(peer, frame.id, result),
+          (result) => this.#answer(peer, frame, result),
           (error: unknown) => this.#fail(peer, frame, error),
         );
       } else {
-        this.#answer(peer, frame.id, outcome);
+        this.#answer(peer, frame, outcome);
       }
     } catch (error) {
       this.#fail(peer, frame, error);
@@ -124,7 +132,7 @@ export class Dispatcher {
     return handle(parsed.data, call);
   }
 
-  #answer(peer: Peer, id: string, outcome: unknown): void {
+  #answer(peer: Peer, { id, method }: RequestFrame, outcome: unknown): void {
     this.#committer.release(
       () => {
         this.#settled(peer);
@@ -132,9 +140,15 @@ export class Dispatcher {
           peer.respond(id, true, JSON.stringify(outcome));
           return;
         }
-        const { result, after } = outcome.settle();
-        peer.respond(id, true, JSON.stringify(result));
-        after?.();
+        let settled: ReturnType<typeof outcome.settle>;
+        try {
+          settled = outcome.settle();
+        } catch (error) {
+          this.#refuse(peer, id, this.#refusalOf(method, error));
+          return;
+        }
+        peer.respond(id, true, JSON.stringify(settled.result));
+        settled.after?.();
       },
       (error) => {
         this.#settled(peer);
@@ -144,15 +158,7 @@ export class Dispatcher {
   }
 
   #fail(peer: Peer, frame: RequestFrame, error: unknown): void {
-    let refusal: GatewayError;
-    if (isGatewayError(error)) {
-      refusal = error;
-    } else {
-      this.#onFault(frame.method, error);
-      refusal = new GatewayError('UNAVAILABLE', `${frame.method} failed inside the gateway; its log says why.`, {
-        details: { code: 'INTERNAL' },
-      });
-    }
+    const refusal = this.#refusalOf(frame.method, error);
     // A refusal may rest on what is not committed yet.
     this.#committer.release(
       () => {
@@ -164,6 +170,15 @@ export class Dispatcher {
         this.#refuse(peer, frame.id, failure as GatewayError);
       },
     );
+  }
+
+  /** What a caller is told of an error; the text of a fault stays here. */
+  #refusalOf(method: string, error: unknown): GatewayError {
+    if (isGatewayError(error)) return error;
+    this.#onFault(method, error);
+    return new GatewayError('UNAVAILABLE', `${method} failed inside the gateway; its log says why.`, {
+      details: { code: 'INTERNAL' },
+    });
   }
 
   #refuse(peer: Peer, id: string, error: GatewayError): void {

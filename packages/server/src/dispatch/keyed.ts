@@ -34,8 +34,14 @@ export function executeOnce<R extends object>(
       ledger.finish(claim.row, JSON.stringify({ payload: result }));
       return result;
     } catch (error) {
-      if (!isGatewayError(error)) throw error;
-      ledger.finish(claim.row, JSON.stringify({ error: error.toWire() }));
+      // A fault may have come in the middle: the key is settled all the same, so that nobody waits for it.
+      const told = isGatewayError(error)
+        ? error
+        : new GatewayError(
+            'UNKNOWN_OUTCOME',
+            `${method} failed inside the gateway; look at what it did before sending a new key.`,
+          );
+      ledger.finish(claim.row, JSON.stringify({ error: told.toWire() }));
       throw error;
     }
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { GatewayError } from '@openclaw/protocol';
 import type { Committer } from '../streams/committer.ts';
 import type { LedgerRow } from '../streams/event-store.ts';
 
@@ -48,6 +49,12 @@ export class Ledger {
 
   /** Takes a key, or says what became of it. Refusals that leave no row come before this. */
   claim({ principal, method, key, paramsHash, runId, admit }: ClaimRequest): Claim {
+    if (/\p{Surrogate}/u.test(key)) {
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `invalid ${method} params: at /idempotencyKey: must be well-formed text`,
+      );
+    }
     const known = this.#rows.get(rowId(principal, method, key));
     if (known) {
       if (known.paramsHash !== paramsHash) return { kind: 'conflict' };

@@ -16,13 +16,14 @@ import type { RunOutcome } from '../runs/open-runs.ts';
 import { decodeAttachments, putMedia } from '../sessions/message-media.ts';
 import type { SessionStream } from '../sessions/sessions.ts';
 import type { GatewayParts } from './context.ts';
+import { takeMessage } from './take-message.ts';
 
 /** UTF-8 bytes of the messages in one page of history. */
 const pageBytes = 160 * 1_024;
 
-/** `chat.*`, `agent` and `agent.wait`. */
+/** `chat.*`. */
 export function chatMethods(parts: GatewayParts): MethodImplementation[] {
-  const { openRuns, sessions, clock } = parts;
+  const { openRuns, sessions } = parts;
   return [
     implement(methods['chat.send'], async (params, call) => {
       const taken = await takeMessage(parts, call, 'chat.send', params);
@@ -67,137 +68,7 @@ export function chatMethods(parts: GatewayParts): MethodImplementation[] {
         };
       });
     }),
-    implement(methods.agent, async (params, call) => {
-      const sessionKey = params.sessionKey ?? mainSessionKey;
-      const { idempotencyKey: runId, message, agentId, attachments, thinking } = params;
-      const request = { sessionKey, message, idempotencyKey: runId, agentId, attachments, thinking };
-      const taken = await takeMessage(parts, call, 'agent', request);
-      const final = (outcome: RunOutcome) => agentResult(parts, outcome);
-      if (taken.kind === 'done') return final(taken.outcome);
-      openRuns.onEnd(runId, (outcome) => {
-        void final(outcome).then((result) => call.respondAgain(result));
-      });
-      const key = sessions.canonicalKey(sessionKey, agentId);
-      return {
-        runId,
-        sessionKey: key,
-        agentId: sessions.requireAgent(key),
-        status: 'accepted' as const,
-        acceptedAt: clock.now(),
-      };
-    }),
-    implement(methods['agent.wait'], ({ runId, timeoutMs = 30_000 }) => {
-      const known = openRuns.outcome(runId);
-      if (known) return waitResult(known);
-      return new Promise<Result<'agent.wait'>>((resolve) => {
-        const cancelTimer = clock.schedule(() => {
-          cancelWait();
-          resolve({ runId, status: 'timeout' });
-        }, timeoutMs);
-        const cancelWait = openRuns.onEnd(runId, (outcome) => {
-          cancelTimer();
-          resolve(waitResult(outcome));
-        });
-      });
-    }),
   ];
-}
-
-function waitResult({ runId, status, endedAt, stopReason, error }: RunOutcome): Result<'agent.wait'> {
-  const failed = status === 'ok' ? {} : { error: error ?? stopReason };
-  return { runId, status: status === 'ok' ? 'ok' : 'error', endedAt, stopReason, ...failed };
-}
-
-async function agentResult({ sessions, log }: GatewayParts, outcome: RunOutcome): Promise<Result<'agent'>> {
-  const { runId, status, summary, sessionKey, stopReason, error } = outcome;
-  const stream = await sessions.open(sessionKey);
-  const records = await log.readMessages(stream, stream.committedHead + 1, 50, 1_048_576);
-  const message = records
-    .map(({ frame }) => (JSON.parse(frame.text) as { payload: { message: Message } }).payload.message)
-    .findLast((row) => row.runId === runId && row.role === 'assistant');
-  const text = message?.content.map((block) => (block.type === 'text' ? block.text : '')).join('') ?? '';
-  return {
-    runId,
-    status,
-    summary: status === 'ok' ? summary : (error ?? summary),
-    result: { payloads: text === '' ? [] : [{ text, mediaUrl: null }], meta: { stopReason } },
-  };
-}
-
-interface SendParams {
-  sessionKey: string;
-  agentId?: string | undefined;
-  sessionId?: string | undefined;
-  message: string;
-  queueMode?: NewMessage['queueMode'];
-  attachments?: { mimeType?: string | undefined; fileName?: string | undefined; content?: unknown }[] | undefined;
-  idempotencyKey: string;
-}
-
-type Taken = { kind: 'claimed' } | { kind: 'running' } | { kind: 'done'; outcome: RunOutcome };
-
-/** Claims the key and takes the message, in that order and in one transaction (S18, S28). */
-async function takeMessage(parts: GatewayParts, call: Call, method: string, params: SendParams): Promise<Taken> {
-  const { sessions, intake, openRuns, ledger, committer } = parts;
-  const canonicalKey = sessions.canonicalKey(params.sessionKey, params.agentId);
-  const agentId = sessions.requireAgent(canonicalKey);
-  if (params.message.trim() === '' && !params.attachments?.length) {
-    throw new GatewayError('INVALID_REQUEST', `invalid ${method} params: message or attachment required`);
-  }
-  const files = decodeAttachments(params.attachments ?? []);
-  const stream = sessions.current(await sessions.open(canonicalKey));
-  const { sessionId } = params;
-  if (sessionId !== undefined && stream.state.entry && stream.state.entry.sessionId !== sessionId) {
-    throw new GatewayError(
-      'INVALID_REQUEST',
-      `the session ${params.sessionKey} is another one by now (${stream.state.entry.sessionId}); read it again.`,
-    );
-  }
-  const runId = params.idempotencyKey;
-  const message: NewMessage = { runId, stream, canonicalKey, agentId, content: [], queueMode: params.queueMode };
-  const claim = ledger.claim({
-    principal: call.peer.identity.principal,
-    method,
-    key: runId,
-    paramsHash: hashParams({
-      sessionKey: canonicalKey,
-      message: params.message,
-      attachments: params.attachments ?? [],
-    }),
-    runId,
-    admit: () => {
-      if (parts.phase() === 'draining') {
-        throw new GatewayError('UNAVAILABLE', `${method} unavailable during gateway restart; send it again.`, {
-          retryable: true,
-          retryAfterMs: 1_000,
-          details: { method, reason: 'gateway-restarting' },
-        });
-      }
-      intake.admit(message);
-    },
-  });
-  switch (claim.kind) {
-    case 'conflict':
-      throw conflict(method);
-    case 'running':
-      return { kind: 'running' };
-    case 'done': {
-      const outcome = openRuns.outcome(runId);
-      if (outcome) return { kind: 'done', outcome };
-      const { error } = JSON.parse(claim.row.answer ?? '{}') as { error?: Parameters<typeof GatewayError.fromWire>[0] };
-      throw GatewayError.fromWire(
-        error ?? { code: 'UNKNOWN_OUTCOME', message: `What became of run ${runId} is not known.` },
-      );
-    }
-    case 'claimed': {
-      if (params.message !== '') message.content.push({ type: 'text', text: params.message });
-      for (const { bytes, mimeType, fileName } of files) {
-        message.content.push({ type: 'media', media: putMedia(committer, stream.name, bytes, { mimeType, fileName }) });
-      }
-      intake.take(message);
-      return { kind: 'claimed' };
-    }
-  }
 }
 
 interface HistoryParams {
@@ -246,7 +117,7 @@ async function history(
     const active = open[0];
     const inFlightRun = active && {
       runId: active.runId,
-      text: answerSoFar(openRuns.answerOf(active.runId), peer.hasStreams),
+      text: answerSoFar(openRuns.committedAnswer(active), peer.hasStreams),
       startedAt: active.startedAt,
       events: [],
     };

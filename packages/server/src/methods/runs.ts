@@ -4,13 +4,14 @@ import { executeOnce } from '../dispatch/keyed.ts';
 import { AtRelease, implement, type MethodImplementation } from '../dispatch/method.ts';
 import type { GatewayParts } from './context.ts';
 
-/** Emits of one agent connection that may wait for their commit (S28). */
+/** Emits of one agent connection, and their bytes, that may wait for their commit (S28). */
 const maxUnacknowledged = 64;
+const maxUnacknowledgedBytes = 1_048_576;
 
 /** What agents call, and the answers of people to approvals. */
 export function runMethods(parts: GatewayParts): MethodImplementation[] {
   const { agents, approvals, agentCalls, recovery, ledger, committer } = parts;
-  const unacknowledged = new WeakMap<Peer, number>();
+  const unacknowledged = new WeakMap<Peer, { count: number; bytes: number }>();
   return [
     implement(methods['agent.attach'], (params, { peer }) => {
       const { stream, held, orphans } = agents.attach(peer, params);
@@ -23,14 +24,24 @@ export function runMethods(parts: GatewayParts): MethodImplementation[] {
     implement(methods['run.journal'], ({ runId, from }, { peer }) => agentCalls.journal(peer, runId, from)),
     implement(methods['run.messages'], ({ runId, before }, { peer }) => agentCalls.messages(peer, runId, before)),
     implement(methods['run.emit'], (params, { peer }) => {
-      const waiting = unacknowledged.get(peer) ?? 0;
-      if (waiting >= maxUnacknowledged) {
-        peer.close(CloseCode.tooLarge, `more than ${maxUnacknowledged} emits without waiting for their answers`);
+      const waiting = unacknowledged.get(peer) ?? { count: 0, bytes: 0 };
+      if (waiting.count >= maxUnacknowledged || waiting.bytes >= maxUnacknowledgedBytes) {
+        peer.close(
+          CloseCode.tooLarge,
+          `${waiting.count} emits of ${waiting.bytes} bytes without waiting for their answers`,
+        );
         throw new GatewayError('UNAVAILABLE', 'too many emits at a time', { retryable: true, retryAfterMs: 1_000 });
       }
+      const before = committer.waitingBytes;
       const result = agentCalls.emit(peer, params);
-      unacknowledged.set(peer, waiting + 1);
-      const done = () => unacknowledged.set(peer, (unacknowledged.get(peer) ?? 1) - 1);
+      const bytes = committer.waitingBytes - before;
+      unacknowledged.set(peer, waiting);
+      waiting.count++;
+      waiting.bytes += bytes;
+      const done = () => {
+        waiting.count--;
+        waiting.bytes -= bytes;
+      };
       committer.release(done, done);
       return result;
     }),

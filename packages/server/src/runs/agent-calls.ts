@@ -9,17 +9,19 @@ import {
   type SessionEntry,
 } from '@openclaw/protocol';
 import type { Peer } from '../connection/peer.ts';
-import { fitToolResult } from '../sessions/message-media.ts';
+import { fitFields } from '../sessions/message-media.ts';
 import type { SessionStream, Sessions } from '../sessions/sessions.ts';
 import type { Committer } from '../streams/committer.ts';
 import type { StreamLog } from '../streams/stream-log.ts';
 import type { Agents } from './agents.ts';
 import type { Approvals } from './approvals.ts';
 import { keysOf, type OpenRuns, type Run, runState } from './open-runs.ts';
+import type { QueuedMessages } from './queued-messages.ts';
 import { extendJournal, journalPage, textLength } from './run-journal.ts';
 
-/** UTF-16 units of one delta; a runner splits longer ones. */
+/** UTF-16 units and JSON bytes of one delta; a runner splits longer ones. */
 const maxDeltaUnits = 64_000;
+const maxDeltaBytes = 240_000;
 
 export interface AgentCallsOptions {
   log: StreamLog;
@@ -29,6 +31,7 @@ export interface AgentCallsOptions {
   approvals: Approvals;
   openRuns: OpenRuns;
   clock: Clock;
+  queued: QueuedMessages;
 }
 
 /** What an attached agent does with its runs: claim, read, emit; and what people answer to its approvals (S28). */
@@ -40,8 +43,10 @@ export class AgentCalls {
   readonly #approvals: Approvals;
   readonly #openRuns: OpenRuns;
   readonly #clock: Clock;
+  readonly #queued: QueuedMessages;
 
-  constructor({ log, committer, sessions, agents, approvals, openRuns, clock }: AgentCallsOptions) {
+  constructor({ log, committer, sessions, agents, approvals, openRuns, clock, queued }: AgentCallsOptions) {
+    this.#queued = queued;
     this.#log = log;
     this.#committer = committer;
     this.#sessions = sessions;
@@ -166,6 +171,9 @@ export class AgentCalls {
           throw refuse(index, `the part ${itemId} is ${length} UTF-16 units long, but the delta begins at ${at}`);
         if (delta.length > maxDeltaUnits)
           throw refuse(index, `a delta has at most ${maxDeltaUnits} UTF-16 units; split this one of ${delta.length}`);
+        if (delta.length * 6 > maxDeltaBytes && Buffer.byteLength(JSON.stringify(delta)) > maxDeltaBytes) {
+          throw refuse(index, `a delta takes at most ${maxDeltaBytes} bytes of JSON; split this one`);
+        }
         journal = extendJournal(journal, part);
       } else if (part.stream === 'lifecycle') {
         if (part.data.phase !== 'end' && part.data.phase !== 'error')
@@ -180,10 +188,7 @@ export class AgentCalls {
   #appendEmitted(run: Run, part: RunPart, n: number | undefined): void {
     switch (part.stream) {
       case 'tool': {
-        const data = { ...part.data };
-        for (const field of ['result', 'partialResult', 'args'] as const) {
-          if (data[field] !== undefined) data[field] = fitToolResult(this.#committer, run.stream.name, data[field]);
-        }
+        const data = fitFields(this.#committer, run.stream.name, part.data, ['result', 'partialResult', 'args']);
         // A call that must not be repeated begins when its start is on the disk (S14, S21).
         const isOnce = data.phase === 'start' && data.safe !== true;
         this.#openRuns.append(
@@ -199,8 +204,7 @@ export class AgentCalls {
         const known = this.#agents
           .find(run.agentId, run.runId)
           ?.approvals.find(({ approvalId }) => approvalId === part.data.approvalId);
-        const asked = { ...part.data };
-        if (asked.args !== undefined) asked.args = fitToolResult(this.#committer, run.stream.name, asked.args);
+        const asked = fitFields(this.#committer, run.stream.name, part.data, ['args']);
         const data = known ? { ...asked, phase: 'requested' as const } : this.#approvals.request(run.runId, key, asked);
         this.#openRuns.append(run, { stream: 'approval', data }, { keep: 'fact', durable: true }, n);
         return;
@@ -221,8 +225,12 @@ export class AgentCalls {
     const entry = run.stream.state.entry as SessionEntry;
     const taken: Payload<'session.input'> = { ...keysOf(entry), runId: inputId, phase: 'taken', into: run.runId };
     this.#log.append(run.stream, 'session.input', taken, { keep: 'fact', durable: true });
-    this.#sessions.addMessage(run.stream, entry, { ...input.message, runId: run.runId });
-    run.absorbed = [...run.absorbed, inputId];
+    this.#sessions.addMessage(run.stream, entry, { ...this.#queued.take(input), runId: run.runId });
+    const before = run.absorbed;
+    this.#committer.change(() => {
+      run.absorbed = before;
+    });
+    run.absorbed = [...before, inputId];
   }
 
   /** Answers an approval; the first answer counts. Undefined when there is none that waits. */

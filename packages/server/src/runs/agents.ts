@@ -32,8 +32,6 @@ interface Slot {
   stream: Stream & { state: AgentWorkState };
   holder: Holder | undefined;
   models: NonNullable<Params<'agent.attach'>['models']>;
-  /** Since when nobody holds it, on the monotonic clock. */
-  emptySinceMs: number;
 }
 
 export interface AgentsOptions {
@@ -65,7 +63,7 @@ export class Agents {
     const known = new Set(this.#options.map(({ id }) => id));
     for (const options of [...this.#options, ...stored.filter(({ id }) => !known.has(id))]) {
       const stream = (await this.#log.open(agentStream(options.id))) as Slot['stream'];
-      const slot: Slot = { options, stream, holder: undefined, models: [], emptySinceMs: this.#clock.elapsed() };
+      const slot: Slot = { options, stream, holder: undefined, models: [] };
       this.#slots.set(options.id, slot);
       // A process of its own may still be at work; it gets its grace (S21).
       const claimed = stream.state.runs.find(({ instance, local }) => instance !== undefined && local === false);
@@ -172,7 +170,6 @@ export class Agents {
     const slot = this.#slots.get(peer.identity.id);
     if (!slot?.holder || slot.holder.peer !== peer) return [];
     const { instance, isLocal } = slot.holder;
-    slot.emptySinceMs = this.#clock.elapsed();
     const claimed = slot.stream.state.runs.filter((run) => run.instance === instance);
     // Without a run to come back for there is nothing to wait for: an agent that was idle is replaced at once.
     slot.holder = isLocal || claimed.length === 0 ? undefined : this.#away(instance);
@@ -191,10 +188,9 @@ export class Agents {
     return orphans;
   }
 
-  /** How long nobody has held the agent, in ms; 0 while someone does. */
-  emptyForMs(agentId: string): number {
-    const slot = this.#slots.get(agentId);
-    if (!slot || slot.holder) return 0;
-    return this.#clock.elapsed() - slot.emptySinceMs;
+  /** Whether a run is worked on, or about to be, by an instance that lives and dies with this process. */
+  isLocal(agentId: string, runId: string): boolean {
+    const work = this.find(agentId, runId);
+    return work?.instance === undefined ? this.#slots.get(agentId)?.holder?.isLocal === true : work.local === true;
   }
 }

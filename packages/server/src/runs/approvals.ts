@@ -10,9 +10,11 @@ const approvalTimeoutMs = 600_000;
 export class Approvals {
   readonly #log: StreamLog;
   readonly #now: () => number;
+  readonly #agingNow: () => number;
   #stream: ApprovalsStream | undefined;
 
-  constructor({ log, now }: { log: StreamLog; now: () => number }) {
+  constructor({ log, now, agingNow }: { log: StreamLog; now: () => number; agingNow: () => number }) {
+    this.#agingNow = agingNow;
     this.#log = log;
     this.#now = now;
   }
@@ -47,7 +49,13 @@ export class Approvals {
     const expiresAt = known?.expiresAt ?? requestedAt + approvalTimeoutMs;
     const { phase, decision, reason, ...question } = asked;
     if (!known && this.#stream) {
-      const payload: Payload<'approval.requested'> = { ...question, runId, sessionKey, requestedAt, expiresAt };
+      const payload: Payload<'approval.requested'> = {
+        ...shorten(question),
+        runId,
+        sessionKey,
+        requestedAt,
+        expiresAt,
+      };
       this.#log.append(this.#stream, 'approval.requested', payload, { keep: 'fact', durable: true });
     }
     return { ...question, phase: 'requested', expiresAt };
@@ -68,7 +76,22 @@ export class Approvals {
 
   /** Those whose time is over. */
   expired(): Approval[] {
-    const now = this.#now();
+    const now = this.#agingNow();
     return this.open.filter(({ expiresAt }) => expiresAt <= now);
   }
 }
+
+/** The list of all approvals holds what one decides by; the run has the whole. */
+function shorten<Q extends { args?: unknown; description?: string | undefined }>(question: Q): Q {
+  const { args, description } = question;
+  const argsText = args === undefined ? '' : (JSON.stringify(args) ?? '');
+  return {
+    ...question,
+    ...(argsText.length > keptUnits ? { args: `${argsText.slice(0, keptUnits)}…` } : {}),
+    ...(description !== undefined && description.length > keptUnits
+      ? { description: `${description.slice(0, keptUnits)}…` }
+      : {}),
+  };
+}
+
+const keptUnits = 1_500;

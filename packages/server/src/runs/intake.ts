@@ -12,6 +12,7 @@ import type { Committer } from '../streams/committer.ts';
 import type { StreamLog } from '../streams/stream-log.ts';
 import type { Agents } from './agents.ts';
 import { keysOf, type OpenRuns } from './open-runs.ts';
+import type { QueuedMessages } from './queued-messages.ts';
 
 /** A message for a session, checked and decoded. */
 export interface NewMessage {
@@ -25,6 +26,9 @@ export interface NewMessage {
 
 /** Messages that may wait in one session. */
 const maxInputs = 32;
+/** UTF-16 units of a steering message. */
+const maxSteerUnits = 2_000;
+
 export interface IntakeOptions {
   log: StreamLog;
   committer: Committer;
@@ -32,6 +36,7 @@ export interface IntakeOptions {
   agents: Agents;
   openRuns: OpenRuns;
   clock: Clock;
+  queued: QueuedMessages;
 }
 
 /** Where messages come in: each starts a run, or waits in its session's queue for the one in progress (S28). */
@@ -42,8 +47,10 @@ export class Intake {
   readonly #agents: Agents;
   readonly #openRuns: OpenRuns;
   readonly #clock: Clock;
+  readonly #queued: QueuedMessages;
 
-  constructor({ log, committer, sessions, agents, openRuns, clock }: IntakeOptions) {
+  constructor({ log, committer, sessions, agents, openRuns, clock, queued }: IntakeOptions) {
+    this.#queued = queued;
     this.#log = log;
     this.#committer = committer;
     this.#sessions = sessions;
@@ -80,8 +87,9 @@ export class Intake {
     });
     const active = stream.state.runs[0];
     let mode = message.queueMode ?? entry.queueMode ?? 'followup';
-    // A file can't be steered into a run: it waits for its own.
-    if (mode === 'steer' && row.content.some(({ type }) => type !== 'text')) mode = 'followup';
+    // A file can't be steered into a run, nor a long text: it waits for its own.
+    if (mode === 'steer' && (row.content.some(({ type }) => type !== 'text') || textOf(row).length > maxSteerUnits))
+      mode = 'followup';
     if (active && mode === 'interrupt') {
       this.#startRun(stream, runId, agentId, [row], () =>
         this.#openRuns.end(
@@ -98,9 +106,9 @@ export class Intake {
     }
     const input: Payload<'session.input'> = { ...keysOf(entry), runId, phase: 'queued', mode, message: row };
     this.#log.append(stream, 'session.input', input, { keep: 'fact', durable: true });
+    this.#queued.keep(runId, row);
     if (mode !== 'steer') return;
-    const text = row.content.map((block) => (block.type === 'text' ? block.text : '')).join('');
-    this.#agents.append(agentId, 'run.steer', { runId: active.runId, inputId: runId, text });
+    this.#agents.append(agentId, 'run.steer', { runId: active.runId, inputId: runId, text: textOf(row) });
   }
 
   /** `endActive` ends the run in progress without letting the queue go before this one. */
@@ -153,14 +161,16 @@ export class Intake {
       stream,
       first.runId,
       entry.agentId,
-      taken.map(({ message }) => message),
+      taken.map((input) => this.#queued.take(input)),
     );
   }
 
   /** Ends every run of a session and drops what waits in it, before a reset or a delete. */
   clear(stream: SessionStream): void {
     const entry = stream.state.entry as SessionEntry;
-    for (const { runId } of stream.state.inputs) {
+    for (const input of stream.state.inputs) {
+      const { runId } = input;
+      this.#queued.take(input);
       const dropped: Payload<'session.input'> = { ...keysOf(entry), runId, phase: 'dropped' };
       this.#log.append(stream, 'session.input', dropped, { keep: 'fact', durable: true });
       this.#openRuns.settle(
@@ -176,4 +186,8 @@ export class Intake {
         { goOn: false },
       );
   }
+}
+
+function textOf({ content }: Message): string {
+  return content.map((block) => (block.type === 'text' ? block.text : '')).join('');
 }

@@ -4,6 +4,7 @@ import {
   GatewayError,
   type Message,
   type OpenRun,
+  partLength,
   type RunPart,
   type RunPartData,
   type SessionEntry,
@@ -15,7 +16,7 @@ import type { Committer } from '../streams/committer.ts';
 import type { StreamLog } from '../streams/stream-log.ts';
 import type { Agents } from './agents.ts';
 import type { Approvals } from './approvals.ts';
-import { answerText, extendJournal, journalBlocks, type RunJournal } from './run-journal.ts';
+import { extendJournal, journalBlocks, type RunJournal } from './run-journal.ts';
 
 /** How a run ended; the answer of its ledger row. */
 export interface RunOutcome {
@@ -108,8 +109,7 @@ export class OpenRuns {
   /** Open runs of agents that live and die with this process: what a drain waits for. */
   get localCount(): number {
     let count = 0;
-    for (const { runId, agentId } of this.#open.values())
-      if (this.#agents.find(agentId, runId)?.local !== false) count++;
+    for (const { runId, agentId } of this.#open.values()) if (this.#agents.isLocal(agentId, runId)) count++;
     return count;
   }
 
@@ -118,10 +118,19 @@ export class OpenRuns {
     return this.#open.get(runId)?.journal ?? [];
   }
 
-  /** The answer of an open run so far. */
-  answerOf(runId: string): string {
-    const run = this.#open.get(runId);
-    return run ? answerText(run.journal) : '';
+  /** The answer of an open run as far as it is committed: `state` is the run in the committed state of its session. */
+  committedAnswer(state: OpenRun): string {
+    const lengths = new Map(
+      state.parts.flatMap((part) => (part.kind === 'text' ? [[part.itemId, partLength(part)]] : [])),
+    );
+    let text = '';
+    for (const part of this.journalOf(state.runId)) {
+      if (part.stream !== 'assistant') continue;
+      // A part that the state does not name was let go of, or is not committed yet.
+      const length = lengths.get(part.data.itemId) ?? (state.isCut && text === '' ? part.data.delta.length : 0);
+      text += part.data.delta.slice(0, length);
+    }
+    return text;
   }
 
   /** Appends a part to a run, as its session's next event. `n` is the emit that it completes. */

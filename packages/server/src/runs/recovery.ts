@@ -2,7 +2,6 @@ import {
   type AgentPayload,
   type Clock,
   GatewayError,
-  keptParts,
   type Payload,
   type RunPart,
   type RunWork,
@@ -16,6 +15,7 @@ import type { AgentCalls } from './agent-calls.ts';
 import type { Agents } from './agents.ts';
 import type { Approvals } from './approvals.ts';
 import { keysOf, type OpenRuns, type Run, runState } from './open-runs.ts';
+import type { QueuedMessages } from './queued-messages.ts';
 import { extendJournal, journalOfState, type RunJournal } from './run-journal.ts';
 
 export interface RecoveryOptions {
@@ -27,6 +27,7 @@ export interface RecoveryOptions {
   agentCalls: AgentCalls;
   openRuns: OpenRuns;
   clock: Clock;
+  queued: QueuedMessages;
   /** How long a run may be silent, or without any agent, before it is ended, in ms. Default 10 min. */
   silenceMs?: number;
 }
@@ -41,6 +42,7 @@ export class Recovery {
   readonly #agentCalls: AgentCalls;
   readonly #openRuns: OpenRuns;
   readonly #clock: Clock;
+  readonly #queued: QueuedMessages;
   readonly #silenceMs: number;
 
   constructor({
@@ -52,8 +54,10 @@ export class Recovery {
     agentCalls,
     openRuns,
     clock,
+    queued,
     silenceMs = 600_000,
   }: RecoveryOptions) {
+    this.#queued = queued;
     this.#log = log;
     this.#ledger = ledger;
     this.#sessions = sessions;
@@ -77,7 +81,7 @@ export class Recovery {
       const absorbed = stream.state.messages
         .filter(({ role, runId, id }) => role === 'user' && runId === work.runId && id !== work.runId)
         .map(({ id }) => id);
-      const journal = journalOfState(state, keptParts) ?? (await this.#readJournal(stream, work.runId));
+      const journal = journalOfState(state) ?? (await this.#readJournal(stream, work.runId));
       const run: Run = {
         runId: work.runId,
         stream,
@@ -87,6 +91,7 @@ export class Recovery {
         signAtMs: this.#clock.elapsed(),
       };
       this.#openRuns.restore(run);
+      await this.#queued.restore(stream);
       if (work.instance === undefined) continue;
       this.#openRuns.append(run, { stream: 'lifecycle', data: { phase: 'recovering' } }, { keep: 'fact' });
       if (work.local) this.#request(run, work);
@@ -190,12 +195,12 @@ export class Recovery {
       const work = this.#agents.find(run.agentId, run.runId);
       if (!work) continue;
       const silentMs = this.#clock.elapsed() - run.signAtMs;
-      if (work.instance === undefined && Math.min(this.#agents.emptyForMs(run.agentId), silentMs) > this.#silenceMs) {
+      if (work.instance === undefined && silentMs > this.#silenceMs) {
         const isFresh = work.attempt === 1;
         this.#openRuns.end(run.runId, {
           phase: 'error',
           reason: isFresh ? 'agent_unavailable' : 'interrupted',
-          error: `No agent '${run.agentId}' was there for ${Math.round(this.#silenceMs / 60_000)} min. Start it and send the message again.`,
+          error: `No agent '${run.agentId}' took this run for ${Math.round(this.#silenceMs / 60_000)} min. Start one and send the message again.`,
         });
       } else if (work.instance !== undefined && silentMs > this.#silenceMs && !this.#approvals.isWaiting(run.runId)) {
         const error = `The agent gave no sign for ${Math.round(this.#silenceMs / 60_000)} min. Send the message again.`;

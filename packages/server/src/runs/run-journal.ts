@@ -28,13 +28,6 @@ export function textLength(journal: RunJournal, stream: TextPart['stream'], item
   return part?.data.delta.length ?? 0;
 }
 
-/** The answer so far: every text part of it, in order. */
-export function answerText(journal: RunJournal): string {
-  let text = '';
-  for (const part of journal) if (part.stream === 'assistant') text += part.data.delta;
-  return text;
-}
-
 function findText(journal: RunJournal, stream: string, itemId: string): number {
   return journal.findLastIndex((part) => part.stream === stream && (part as TextPart).data.itemId === itemId);
 }
@@ -65,8 +58,8 @@ export function journalBlocks(journal: RunJournal): ContentBlock[] {
  * The journal that the state of a stream still holds whole; undefined when the state had to let go of some of it, and the
  * log must be read instead.
  */
-export function journalOfState(run: OpenRun, keptParts: number): RunJournal | undefined {
-  if (run.parts.length >= keptParts - 1) return undefined;
+export function journalOfState(run: OpenRun): RunJournal | undefined {
+  if (run.isCut) return undefined;
   const journal: RunPart[] = [];
   for (const part of run.parts) {
     if ((part.kind === 'tool' && part.cut) || ('start' in part && part.start > 0)) return undefined;

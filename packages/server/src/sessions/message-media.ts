@@ -4,10 +4,12 @@ import type { Committer } from '../streams/committer.ts';
 
 type MediaReference = Extract<ContentBlock, { type: 'media' }>['media'];
 
-/** UTF-8 bytes of one text in an event (S5); beyond it the text is cut and kept whole as media. */
-const maxTextBytes = 192 * 1024;
-/** Bytes of a cut text that stay in the event. */
-const cutTextBytes = 16 * 1024;
+/** UTF-8 bytes of JSON that one message, or the fields of one part, take in an event (S5); what is beyond is cut. */
+const maxEventBytes = 192 * 1024;
+/** UTF-16 units of a cut text that stay in the event. */
+const cutUnits = 8_000;
+/** Blocks of one message: its newest. */
+const maxBlocks = 500;
 
 /** Keeps bytes with this tick's commit for as long as the stream exists, and returns the reference that events carry. */
 export function putMedia(
@@ -19,6 +21,7 @@ export function putMedia(
   const id = createHash('sha256').update(bytes).digest('hex');
   const named = fileName === undefined ? {} : { fileName };
   committer.change(() => {}).media.push({ id, stream, mimeType, bytes, ...named });
+  committer.grew(bytes.length);
   return { id, mimeType, sizeBytes: bytes.length, ...named };
 }
 
@@ -62,55 +65,75 @@ export function decodeAttachments(
   });
 }
 
-/** The message with every text within the limits of an event; what was cut is kept whole as media (S5). */
+/** The message within the limits of an event (S5): what is too long is cut, texts are kept whole as media. */
 export function fitMessage(committer: Committer, stream: string, message: Message): Message {
-  let budget = maxTextBytes;
-  const content = message.content.map((block): ContentBlock => {
-    const size = Buffer.byteLength(JSON.stringify(block));
-    if (size <= budget) {
-      budget -= size;
-      return block;
-    }
-    const short = cutBlock(committer, stream, block);
-    budget = Math.max(cutTextBytes * 2, budget - Buffer.byteLength(JSON.stringify(short)));
-    return short;
+  const blocks = message.content.slice(-maxBlocks);
+  let budget = maxEventBytes;
+  const content = blocks.map((block, index): ContentBlock => {
+    // Every later block has its mark at least.
+    const reserved = (blocks.length - index - 1) * 256;
+    const size = jsonBytes(block);
+    const fitted = size <= budget - reserved ? block : cutBlock(committer, stream, block, budget - reserved);
+    budget -= fitted === block ? size : jsonBytes(fitted);
+    return fitted;
   });
   return { ...message, content };
 }
 
-function cutBlock(committer: Committer, stream: string, block: ContentBlock): ContentBlock {
+function cutBlock(committer: Committer, stream: string, block: ContentBlock, bytes: number): ContentBlock {
   switch (block.type) {
     case 'text': {
-      const media = putMedia(committer, stream, Buffer.from(block.text), { mimeType: 'text/plain; charset=utf-8' });
-      return { ...block, text: cutText(block.text), cut: true, media };
+      const media = putMedia(committer, stream, Buffer.from(block.text), { mimeType: textType });
+      return { ...block, text: cutText(block.text, bytes - 512), cut: true, media };
     }
     case 'thinking':
-      return { ...block, thinking: cutText(block.thinking), cut: true };
+      return { ...block, thinking: cutText(block.thinking, bytes - 256), cut: true };
     case 'toolResult':
-      return { ...block, content: cutResult(block.content), cut: true };
+      return { ...block, content: cutText(asText(block.content), bytes - 256), cut: true };
     case 'toolCall':
-      return { ...block, arguments: cutResult(block.arguments) };
+      return { ...block, arguments: cutText(asText(block.arguments), bytes - 256) };
     case 'media':
       return block;
   }
 }
 
-function cutResult(value: unknown): string {
-  return cutText(typeof value === 'string' ? value : JSON.stringify(value));
+/**
+ * What a tool or a question says, within the limits of an event: as it is, or its long fields cut with the whole kept as
+ * media.
+ */
+export function fitFields<T extends object>(
+  committer: Committer,
+  stream: string,
+  fields: T,
+  names: readonly (keyof T)[],
+): T {
+  if (jsonBytes(fields) <= maxEventBytes) return fields;
+  const fitted = { ...fields };
+  for (const name of names) {
+    const value = fields[name];
+    if (value === undefined || jsonBytes(value) <= 4 * cutUnits) continue;
+    const isText = typeof value === 'string';
+    const media = putMedia(committer, stream, Buffer.from(asText(value)), {
+      mimeType: isText ? textType : 'application/json',
+    });
+    fitted[name] = { cut: true, text: cutText(asText(value), 4 * cutUnits), media } as T[keyof T];
+  }
+  return fitted;
 }
 
-/** A tool's result within the limits of an event: as it is, or cut text with the whole kept as media. */
-export function fitToolResult(committer: Committer, stream: string, result: unknown): unknown {
-  const text = typeof result === 'string' ? result : (JSON.stringify(result) ?? '');
-  if (Buffer.byteLength(text) <= maxTextBytes) return result;
-  const mimeType = typeof result === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
-  return { cut: true, text: cutText(text), media: putMedia(committer, stream, Buffer.from(text), { mimeType }) };
+const textType = 'text/plain; charset=utf-8';
+
+function jsonBytes(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value) ?? '');
 }
 
-function cutText(text: string): string {
-  const bytes = Buffer.from(text);
-  if (bytes.length <= cutTextBytes) return text;
-  let end = cutTextBytes;
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
-  return `${bytes.toString('utf8', 0, end)}…`;
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+}
+
+/** The beginning of a text, with a mark, in at most `maxBytes` of JSON: control characters take six bytes each. */
+function cutText(text: string, maxBytes: number): string {
+  let end = Math.max(0, Math.min(cutUnits, maxBytes, text.length));
+  while (end > 0 && jsonBytes(text.slice(0, end)) > maxBytes) end = Math.floor(end / 2);
+  return end === 0 ? '' : `${text.slice(0, end).toWellFormed()}…`;
 }

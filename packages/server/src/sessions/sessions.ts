@@ -30,6 +30,8 @@ export interface SessionsOptions {
   erasure: Erasure;
   now: () => number;
   agentIds: readonly string[];
+  /** The agent of keys that name none. */
+  defaultAgentId: string;
 }
 
 const indexKind = 'session';
@@ -41,9 +43,11 @@ export class Sessions {
   readonly #erasure: Erasure;
   readonly #now: () => number;
   readonly #agentIds: ReadonlySet<string>;
+  readonly #defaultAgentId: string;
   #system: Stream | undefined;
 
-  constructor({ log, documents, erasure, now, agentIds }: SessionsOptions) {
+  constructor({ log, documents, erasure, now, agentIds, defaultAgentId }: SessionsOptions) {
+    this.#defaultAgentId = defaultAgentId;
     this.#log = log;
     this.#documents = documents;
     this.#erasure = erasure;
@@ -57,7 +61,7 @@ export class Sessions {
   }
 
   /** The canonical form of a key; throws INVALID_REQUEST for one that is none. */
-  canonicalKey(key: string, agentId?: string): string {
+  canonicalKey(key: string, agentId: string = this.#defaultAgentId): string {
     const canonical = canonicalSessionKey(key, agentId);
     if (canonical !== undefined) return canonical;
     throw new GatewayError(

@@ -10,6 +10,7 @@ interface Pending {
   applied: (() => void)[];
   releases: Release[];
   isDirty: boolean;
+  bytes: number;
 }
 
 interface Release {
@@ -57,6 +58,16 @@ export class Committer {
     this.#current.undo.push(undo);
     this.#schedule();
     return this.#current.batch;
+  }
+
+  /** Notes that the batch of this tick grew by so many bytes. */
+  grew(bytes: number): void {
+    this.#current.bytes += bytes;
+  }
+
+  /** Bytes that wait for their commit; a disk that hangs must not fill the memory. */
+  get waitingBytes(): number {
+    return this.#current.bytes + (this.#inFlight?.bytes ?? 0);
   }
 
   /** Whether `batch` is still open for changes. */
@@ -160,5 +171,6 @@ function emptyPending(): Pending {
     applied: [],
     releases: [],
     isDirty: false,
+    bytes: 0,
   };
 }

@@ -39,6 +39,7 @@ export class Retention {
   readonly #documents: Documents;
   readonly #clock: Clock;
   readonly #options: RetentionOptions;
+  readonly #onWarning: (warning: string, cause: unknown) => void;
   readonly #marks = new Map<string, Mark[]>();
   readonly #bytes = new Map<string, number>();
 
@@ -48,11 +49,13 @@ export class Retention {
     documents: Documents;
     clock: Clock;
     options?: Partial<RetentionOptions> | undefined;
+    onWarning: (warning: string, cause: unknown) => void;
   }) {
     this.#log = parts.log;
     this.#store = parts.store;
     this.#documents = parts.documents;
     this.#clock = parts.clock;
+    this.#onWarning = parts.onWarning;
     this.#options = { ...defaultRetention, ...parts.options };
   }
 
@@ -67,26 +70,36 @@ export class Retention {
     if (this.#documents.get(mergedKind, stream) !== undefined) this.#documents.set(mergedKind, stream, undefined);
   }
 
-  /** Looks at every stream once. `isBusy`: nothing of it may expire now (open runs, unsettled work). */
+  /**
+   * Looks at every stream once. `isBusy`: nothing of it may expire now (open runs, unsettled work). One stream that fails
+   * leaves the others their turn.
+   */
   async sweep(isBusy: (name: string) => boolean): Promise<void> {
     for (const name of this.#log.names('')) {
-      const head = this.#log.headOf(name);
-      if (!head) continue;
-      const marks = this.#mark(name, head.head);
-      if (isBusy(name)) continue;
-      const low = this.#lowOf(head.head, marks);
-      if (low > head.low) await this.#log.trim(await this.#log.open(name), low);
-      const quietSince = marks.find((mark) => mark.head === head.head)?.atMs ?? this.#clock.elapsed();
-      const mergedTo = this.#documents.get<number>(mergedKind, name) ?? 0;
-      if (
-        name.startsWith('session:') &&
-        mergedTo < head.head &&
-        this.#clock.elapsed() - quietSince >= this.#options.mergeAfterMs
-      ) {
-        await this.#merge(await this.#log.open(name), Math.max(mergedTo, low - 1), head.head);
-        this.#documents.set(mergedKind, name, head.head, { durable: false });
+      try {
+        await this.#look(name, isBusy(name));
+      } catch (error) {
+        this.#onWarning(`retention of ${name} failed; it is tried again`, error);
       }
     }
+  }
+
+  async #look(name: string, isBusy: boolean): Promise<void> {
+    const known = this.#log.headOf(name);
+    if (!known) return;
+    // What is appended while this waits is for the next time.
+    const { head, low: lowBefore } = { ...known };
+    const marks = this.#mark(name, head);
+    if (isBusy) return;
+    const low = this.#lowOf(head, marks);
+    if (low > lowBefore) await this.#log.trim(await this.#log.open(name), low);
+    const quietSince = marks.find((mark) => mark.head === head)?.atMs ?? this.#clock.elapsed();
+    const mergedTo = this.#documents.get<number>(mergedKind, name) ?? 0;
+    const isQuiet = this.#clock.elapsed() - quietSince >= this.#options.mergeAfterMs;
+    if (!name.startsWith('session:') || mergedTo >= head || !isQuiet) return;
+    const stream = await this.#log.open(name);
+    await this.#merge(stream, Math.max(mergedTo, low - 1), head);
+    if (!stream.isDeleted) this.#documents.set(mergedKind, name, head, { durable: false });
   }
 
   #mark(name: string, head: number): Mark[] {
@@ -117,7 +130,7 @@ export class Retention {
   async #merge(stream: Stream, after: number, to: number): Promise<void> {
     let stretch: { first: number; frame: EventFrame; count: number } | undefined;
     const close = async () => {
-      if (!stretch || stretch.count === 1) return;
+      if (!stretch || stretch.count === 1 || stream.isDeleted) return;
       const { first, frame } = stretch;
       const offset = frame.offset as number;
       const record: EventRecord = { offset, from: first, bytes: EncodedFrame.fromText(JSON.stringify(frame)).bytes };
@@ -125,7 +138,7 @@ export class Retention {
     };
     for (let at = after; at < to; ) {
       const page: LogRecord[] = await this.#log.read(stream, at, 512, 1_048_576);
-      if (page.length === 0) break;
+      if (page.length === 0 || stream.isDeleted) return;
       for (const { offset, from, frame: encoded } of page) {
         at = offset;
         const frame = JSON.parse(encoded.text) as EventFrame;

@@ -25,7 +25,10 @@ export interface Stream {
   /** The newest records, whole and contiguous up to `head`. */
   ring: LogRecord[];
   ringBytes: number;
+  /** Deleted by a change that may not be committed yet. */
   isDeleted: boolean;
+  /** Deleted, and that is committed. */
+  isErased: boolean;
   /** When something last happened to it, on the monotonic clock. */
   usedAtMs: number;
 }
@@ -154,9 +157,12 @@ export class StreamLog {
       ring: [],
       ringBytes: 0,
       isDeleted: false,
+      isErased: false,
       usedAtMs: this.#elapsed(),
     };
     this.#loaded.set(name, stream);
+    // What only the log knows of its state is to be in the next checkpoint, before retention takes it.
+    if (stored.records.length > 0) this.#dirty.add(stream);
     return stream;
   }
 
@@ -173,6 +179,7 @@ export class StreamLog {
       ring: [],
       ringBytes: 0,
       isDeleted: false,
+      isErased: false,
       usedAtMs: this.#elapsed(),
     };
     this.#loaded.set(name, stream);
@@ -193,6 +200,7 @@ export class StreamLog {
     stream.ringBytes += frame.bytes.length;
     tail.records.push(record);
     tail.stored.push({ offset, bytes: frame.bytes, ...(keep ? { keep } : {}) });
+    this.#committer.grew(frame.bytes.length);
     tail.head = offset;
     tail.state = next;
     const kind = parseStreamName(stream.name)?.kind;
@@ -270,12 +278,16 @@ export class StreamLog {
     stream.isDeleted = true;
     // What this tick appended to it must not come back after the erasure; its readers still get it before `deleted`.
     if (tail) batch.appends = batch.appends.filter(({ records }) => records !== tail.stored);
+    batch.media = batch.media.filter((media) => media.stream !== stream.name);
     batch.deletes.push(stream.name);
     batch.durable = true;
     this.#loaded.delete(stream.name);
     this.#heads.delete(stream.name);
     this.#dirty.delete(stream);
-    this.#committer.onApplied(() => this.#listener?.deleted(stream));
+    this.#committer.onApplied(() => {
+      stream.isErased = true;
+      this.#listener?.deleted(stream);
+    });
   }
 
   /**
@@ -316,11 +328,29 @@ export class StreamLog {
 
   /** Gives the stream a new epoch, on the disk before it resolves; readers of the old one are to be reset. */
   async renewEpoch(stream: Stream): Promise<void> {
+    const before = stream.epoch;
     const epoch = randomId(5);
-    if (this.#heads.has(stream.name)) await this.#store.renewEpoch(stream.name, epoch);
+    // Set before the store is asked: what is appended meanwhile, also earlier in this tick, belongs to the new one.
+    this.#setEpoch(stream, epoch);
+    if (!this.#heads.has(stream.name)) return;
+    try {
+      await this.#store.renewEpoch(stream.name, epoch);
+    } catch (error) {
+      this.#setEpoch(stream, before);
+      throw error;
+    }
+  }
+
+  #setEpoch(stream: Stream, epoch: string): void {
     stream.epoch = epoch;
     const head = this.#heads.get(stream.name);
     if (head) head.epoch = epoch;
+    const tail = this.#tails.get(stream.name);
+    const append =
+      tail &&
+      this.#committer.isCurrent(tail.batch) &&
+      tail.batch.appends.find(({ records }) => records === tail.stored);
+    if (append) append.epoch = epoch;
   }
 
   /** Moves `low` up: what lies below may be gone (S16), and is, with everything that is kept, when it erases (S29). */
@@ -333,24 +363,35 @@ export class StreamLog {
     while ((stream.ring[0]?.offset ?? low) < low) stream.ringBytes -= stream.ring.shift()?.frame.bytes.length ?? 0;
   }
 
-  /** States of the streams that changed since the last call, as committed, for `EventStore.checkpoint`. */
-  takeCheckpoint(): { stream: string; offset: number; state: StreamState }[] {
-    const states = [...this.#dirty]
-      .filter((stream) => !stream.isDeleted)
-      .map(({ name, committedHead, committedState }) => ({
-        stream: name,
-        offset: committedHead,
-        state: committedState,
-      }));
+  /** Hands the states of the streams that changed since the last time, as committed, to the store. */
+  async checkpoint(): Promise<void> {
+    const dirty = [...this.#dirty].filter((stream) => !stream.isDeleted);
     this.#dirty.clear();
-    return states;
+    if (dirty.length === 0) return;
+    try {
+      await this.#store.checkpoint(
+        dirty.map(({ name, committedHead, committedState }) => ({
+          stream: name,
+          offset: committedHead,
+          state: committedState,
+        })),
+      );
+    } catch (error) {
+      for (const stream of dirty) if (!stream.isDeleted) this.#dirty.add(stream);
+      throw error;
+    }
   }
 
   /** Lets go of streams that nobody used for a while. `isPinned` keeps those with readers or runs. */
   evict(idleMs: number, isPinned: (stream: Stream) => boolean): void {
     const before = this.#elapsed() - idleMs;
+    // Asking about what does not exist must not fill the memory; a request under way is done by then.
+    const unbornBefore = this.#elapsed() - Math.min(idleMs, 60_000);
     for (const stream of this.#loaded.values()) {
-      const isQuiet = stream.usedAtMs < before && stream.head === stream.committedHead && !this.#dirty.has(stream);
+      const isQuiet =
+        stream.usedAtMs < (stream.head === 0 ? unbornBefore : before) &&
+        stream.head === stream.committedHead &&
+        !this.#dirty.has(stream);
       if (isQuiet && !isPinned(stream)) this.#loaded.delete(stream.name);
     }
   }

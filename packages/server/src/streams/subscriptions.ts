@@ -1,24 +1,20 @@
 import {
   agentStream,
   allowsScope,
+  CloseCode,
   canonicalSessionKey,
-  type EventFrame,
   GatewayError,
-  maxStreamFrameBytes,
-  mergeableDelta,
-  mergeDeltas,
   type Payload,
   type Position,
   parseStreamName,
   type ResetReason,
   type Result,
-  type StreamState,
   sessionStream,
   streamScope,
 } from '@openclaw/protocol';
 import type { Identity, Peer } from '../connection/peer.ts';
-import { EncodedFrame } from '../transport/encoded-frame.ts';
 import type { CommittedEvent } from './committed-event.ts';
+import { fitReset, mergePage } from './range-frames.ts';
 import type { LogRecord, Stream, StreamLog } from './stream-log.ts';
 
 /** A reader of one stream: the log is its buffer, the cursor all that is kept for it (S26). */
@@ -38,8 +34,18 @@ interface Cursor {
 interface Reader {
   peer: Peer;
   cursors: Map<string, Cursor>;
+  /** Subscribe requests that have not begun yet, and what was unsubscribed meanwhile: that came later, so it wins. */
+  startingCount: number;
+  endedMeanwhile: Map<string, number>;
   isSlow: boolean;
   isPumping: boolean;
+}
+
+/** A stream that a request may read; without `stream` it may not. */
+interface Admitted {
+  name: string;
+  stream: Stream | undefined;
+  after: Position | undefined;
 }
 
 type Answer = Result<'streams.subscribe'>['streams'][number];
@@ -52,27 +58,30 @@ export interface Subscribed {
 
 export interface SubscriptionsOptions {
   log: StreamLog;
+  /** The agent of session keys that name none. */
+  defaultAgentId: string;
   /** Bytes queued on a socket above which the gateway stops pushing to it. Default 1 MiB. */
   highWatermarkBytes?: number;
   /** Streams that one connection may read. Default 4,096. */
   maxStreams?: number;
 }
 
-const mergedUnits = 16_384;
-
 /** The hub: who reads which stream from where (S5–S10, S26). */
 export class Subscriptions {
   /** Positions ahead of head in the current epoch (S15); stays 0 unless a client forges one. */
   aheadCount = 0;
   readonly #log: StreamLog;
+  readonly #defaultAgentId: string;
   readonly #highBytes: number;
   readonly #maxStreams: number;
   readonly #readers = new Map<Peer, Reader>();
   readonly #byStream = new Map<Stream, Set<Reader>>();
   readonly #renewed = new Set<string>();
+  #requestCount = 0;
 
-  constructor({ log, highWatermarkBytes = 1_048_576, maxStreams = 4_096 }: SubscriptionsOptions) {
+  constructor({ log, defaultAgentId, highWatermarkBytes = 1_048_576, maxStreams = 4_096 }: SubscriptionsOptions) {
     this.#log = log;
+    this.#defaultAgentId = defaultAgentId;
     this.#highBytes = highWatermarkBytes;
     this.#maxStreams = maxStreams;
   }
@@ -87,31 +96,70 @@ export class Subscriptions {
     peer: Peer,
     requests: readonly { stream: string; after?: Position | undefined }[],
   ): Promise<() => Subscribed> {
-    const known = this.#readers.get(peer)?.cursors.size ?? 0;
-    if (known + requests.length > this.#maxStreams) {
+    if (!peer.hasStreams) {
       throw new GatewayError(
         'INVALID_REQUEST',
-        `A connection reads at most ${this.#maxStreams} streams; it reads ${known} and asked for ${requests.length} more. Unsubscribe from some.`,
+        "streams.subscribe needs 'streams' in the caps of connect (S4); connect again with it.",
       );
     }
-    const opened = await Promise.all(requests.map(({ stream, after }) => this.#admit(peer.identity, stream, after)));
+    const reader = this.#readerOf(peer);
+    const number = ++this.#requestCount;
+    reader.startingCount++;
+    const ended = () => {
+      if (--reader.startingCount === 0) reader.endedMeanwhile.clear();
+    };
+    let opened: Admitted[];
+    try {
+      opened = await Promise.all(requests.map(({ stream, after }) => this.#admit(peer.identity, stream, after)));
+      this.#checkLimit(reader, opened);
+    } catch (error) {
+      ended();
+      throw error;
+    }
     return () => {
       const begins: (() => void)[] = [];
       const streams = opened.map(({ name, stream, after }): Answer => {
         if (!stream) return { stream: name, epoch: '', head: 0, result: 'forbidden', reason: 'scope_lost' };
-        return this.#start(peer, stream, after, begins);
+        return this.#start(reader, number, stream, after, begins);
       });
       return {
         result: { streams },
         begin: () => {
           for (const begin of begins) begin();
+          ended();
         },
       };
     };
   }
 
-  async #admit(identity: Identity, asked: string, after: Position | undefined) {
-    const name = canonicalStream(asked);
+  #readerOf(peer: Peer): Reader {
+    let reader = this.#readers.get(peer);
+    if (!reader) {
+      reader = {
+        peer,
+        cursors: new Map(),
+        startingCount: 0,
+        endedMeanwhile: new Map(),
+        isSlow: false,
+        isPumping: false,
+      };
+      this.#readers.set(peer, reader);
+    }
+    return reader;
+  }
+
+  /** Streams that it reads already count once: a reader at the limit can still mend a gap. */
+  #checkLimit({ cursors }: Reader, opened: readonly { name: string }[]): void {
+    const fresh = new Set(opened.map(({ name }) => name).filter((name) => !cursors.has(name)));
+    if (cursors.size + fresh.size <= this.#maxStreams) return;
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      `A connection reads at most ${this.#maxStreams} streams; it reads ${cursors.size} and asked for ${fresh.size} more. Unsubscribe from some.`,
+    );
+  }
+
+  async #admit(identity: Identity, asked: string, after: Position | undefined): Promise<Admitted> {
+    const name = this.#canonical(asked);
     // Permission before existence: who may not read learns nothing of what exists (S7).
     if (name === undefined || !mayRead(identity, name)) return { name: name ?? asked, stream: undefined, after };
     const stream = await this.#log.open(name);
@@ -128,9 +176,9 @@ export class Subscriptions {
     return { name, stream, after };
   }
 
-  #start(peer: Peer, stream: Stream, after: Position | undefined, begins: (() => void)[]): Answer {
+  #start(reader: Reader, number: number, stream: Stream, after: Position | undefined, begins: (() => void)[]): Answer {
     const base = { stream: stream.name, epoch: stream.epoch, head: stream.committedHead };
-    if (stream.isDeleted) return { ...base, epoch: '', head: 0, result: 'gone', reason: 'deleted' };
+    if (stream.isErased) return { ...base, epoch: '', head: 0, result: 'gone', reason: 'deleted' };
     const isUnborn = stream.head === 0;
     if (isUnborn && after && after.offset > 0)
       return { ...base, epoch: '', head: 0, result: 'gone', reason: 'deleted' };
@@ -144,21 +192,21 @@ export class Subscriptions {
     };
     // An unborn stream's epoch is the one its first event keeps, so there is nothing that a position could miss.
     if (isUnborn && after && after.epoch !== stream.epoch) {
-      begins.push(() => this.#begin(peer, cursor, 'no_position'));
+      begins.push(() => this.#begin(reader, number, cursor, 'no_position'));
       return { ...base, result: 'snapshot', reason: 'no_position' };
     }
-    begins.push(() => this.#begin(peer, cursor, reason));
+    begins.push(() => this.#begin(reader, number, cursor, reason));
     return reason === undefined ? { ...base, result: 'resumed' } : { ...base, result: 'snapshot', reason };
   }
 
-  #begin(peer: Peer, cursor: Cursor, reason: ResetReason | undefined): void {
-    if (!peer.isOpen) return;
-    let reader = this.#readers.get(peer);
-    if (!reader) {
-      reader = { peer, cursors: new Map(), isSlow: false, isPumping: false };
-      this.#readers.set(peer, reader);
-    }
+  #begin(reader: Reader, number: number, cursor: Cursor, reason: ResetReason | undefined): void {
     const { stream } = cursor;
+    if (!reader.peer.isOpen || this.#readers.get(reader.peer) !== reader) return;
+    if ((reader.endedMeanwhile.get(stream.name) ?? 0) > number) return;
+    if (!reader.cursors.has(stream.name) && reader.cursors.size >= this.#maxStreams) {
+      reader.peer.close(CloseCode.rateLimited, `more than ${this.#maxStreams} streams on one connection`);
+      return;
+    }
     reader.cursors.set(stream.name, cursor);
     const readers = this.#byStream.get(stream);
     if (readers) readers.add(reader);
@@ -169,13 +217,23 @@ export class Subscriptions {
 
   /** Ends subscriptions of a peer; returns their canonical names. */
   unsubscribe(peer: Peer, names: readonly string[]): string[] {
-    const canonical = names.map((name) => canonicalStream(name) ?? name);
+    const canonical = names.map((name) => this.#canonical(name) ?? name);
     const reader = this.#readers.get(peer);
+    const number = ++this.#requestCount;
     for (const name of canonical) {
+      if (reader && reader.startingCount > 0) reader.endedMeanwhile.set(name, number);
       const cursor = reader?.cursors.get(name);
       if (reader && cursor) this.#drop(reader, cursor);
     }
     return canonical;
+  }
+
+  /** The canonical name of a stream, undefined when it is none. */
+  #canonical(name: string): string | undefined {
+    const parsed = parseStreamName(name);
+    if (parsed?.kind !== 'session') return parsed ? name : undefined;
+    const key = canonicalSessionKey(parsed.id, this.#defaultAgentId);
+    return key === undefined ? undefined : sessionStream(key);
   }
 
   /** Ends what a peer may no longer read, and says so (S9). */
@@ -342,14 +400,6 @@ function resetReasonOf(stream: Stream, after: Position | undefined): ResetReason
   return after.offset < stream.low - 1 ? 'offset_expired' : undefined;
 }
 
-/** The canonical name of a stream, undefined when it is none. */
-export function canonicalStream(name: string): string | undefined {
-  const parsed = parseStreamName(name);
-  if (parsed?.kind !== 'session') return parsed ? name : undefined;
-  const key = canonicalSessionKey(parsed.id);
-  return key === undefined ? undefined : sessionStream(key);
-}
-
 function mayRead(identity: Identity, name: string): boolean {
   const kind = parseStreamName(name)?.kind;
   if (kind === undefined) return false;
@@ -357,59 +407,4 @@ function mayRead(identity: Identity, name: string): boolean {
   if (identity.role !== 'operator') return false;
   const scope = streamScope(kind);
   return scope !== undefined && allowsScope(identity.scopes, scope);
-}
-
-/** Adjacent deltas of one part joined into range frames (S26); everything else as it is. */
-function mergePage(stream: string, page: readonly LogRecord[]): LogRecord[] {
-  const merged: LogRecord[] = [];
-  let open: EventFrame | undefined;
-  let openFrom = 0;
-  const close = (last: LogRecord | undefined) => {
-    if (open && last)
-      merged.push(
-        openFrom === last.offset ? last : { offset: last.offset, frame: EncodedFrame.fromText(JSON.stringify(open)) },
-      );
-    open = undefined;
-  };
-  let last: LogRecord | undefined;
-  for (const record of page) {
-    const frame = mergeableFrame(stream, record);
-    const joined = open && frame ? mergeDeltas(open, frame, mergedUnits) : undefined;
-    if (joined) {
-      open = joined;
-    } else {
-      close(last);
-      if (frame) {
-        open = frame;
-        openFrom = record.offset;
-      } else merged.push(record);
-    }
-    last = frame ? record : undefined;
-  }
-  close(last);
-  return merged;
-}
-
-function mergeableFrame(stream: string, { offset, from, frame, event, payload }: LogRecord): EventFrame | undefined {
-  if (event !== undefined && event !== 'agent') return undefined;
-  const whole: EventFrame =
-    event === undefined
-      ? JSON.parse(frame.text)
-      : { type: 'event', event, payload, stream, offset, ...(from === undefined ? {} : { from }) };
-  return mergeableDelta(whole) ? whole : undefined;
-}
-
-/** The payload of a reset, within one frame: when the state is too large, its oldest messages go, never its runs. */
-function fitReset(head: Omit<Payload<'stream.reset'>, 'state'>, state: StreamState): string {
-  let fitted = state;
-  for (;;) {
-    const json = JSON.stringify({ ...head, state: fitted });
-    if (
-      Buffer.byteLength(json) <= maxStreamFrameBytes - 1_024 ||
-      fitted.kind !== 'session' ||
-      fitted.messages.length === 0
-    )
-      return json;
-    fitted = { ...fitted, messages: fitted.messages.slice(Math.ceil(fitted.messages.length / 4)) };
-  }
 }

@@ -1,0 +1,59 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Clock, Role, Transport } from '@openclaw/protocol';
+import type { MethodImplementation } from './dispatch/method.ts';
+import type { EdgeOptions } from './http/edge-options.ts';
+import type { AgentOptions } from './runs/agents.ts';
+import type { EventStore } from './streams/event-store.ts';
+import type { RetentionOptions } from './streams/retention.ts';
+
+/** What a gateway is made of. Only `auth` has no default. */
+export interface GatewayOptions extends Omit<EdgeOptions, 'failing' | 'defer'> {
+  /** Where the log, the ledger and the sessions are kept. Default: in memory, gone with the process. */
+  store?: EventStore;
+  /** The agents that may attach; the first one answers where none is named. Default one, `main`. */
+  agents?: readonly AgentOptions[];
+  /** Methods beside the contract's; see `implement`. */
+  methods?: readonly MethodImplementation[];
+  retention?: Partial<RetentionOptions>;
+  /** Told in `hello-ok` and `status`. Default `0.1.0`. */
+  version?: string;
+  /** What `config.get` answers; the caller has left secrets out. */
+  config?: () => { path: string; exists: boolean; values: Record<string, unknown> };
+  /** Told what an operator should know: faults, failed commits. Never a secret, never a message's text. */
+  onWarning?: (warning: string, cause?: unknown) => void;
+  /** How long a run may be silent, or without any agent, before it is ended, in ms. Default 10 min. */
+  runSilenceMs?: number;
+  /** How long a run waits for the agent process that began it, and that is gone, in ms. Default 30 s (S21). */
+  agentGraceMs?: number;
+  clock?: Clock;
+  /** Ends a tick of the group commit. Default `setImmediate`. */
+  defer?: (task: () => void) => void;
+}
+
+/** Who a local peer is; fixed by the process that accepts it. */
+export interface LocalIdentity {
+  role: Role;
+  id?: string;
+  scopes?: readonly string[];
+  /** False for a peer that lives on when this process ends: an agent then keeps its runs over a restart (S21). Default true. */
+  isLocal?: boolean;
+}
+
+/** A running gateway. */
+export interface Gateway {
+  /** Listens for WebSocket and HTTP. Default host 127.0.0.1; port 0 picks a free one. Rejects with Node's error, e.g. EADDRINUSE. */
+  listen(address: { port: number; host?: string }): Promise<AddressInfo>;
+  /** Serves through an HTTP server of the caller's, which stays the caller's to close. */
+  attach(server: Server, options?: { path?: string }): void;
+  /** Takes a local peer over a transport: a `MessagePort` or an in-memory pair. Its identity is what is given here. */
+  accept(transport: Transport, identity: LocalIdentity): void;
+  /** Makes a token for an agent process or an operator; resolves when it is on the disk. Shown once, stored hashed. */
+  createToken(grant: { role: 'agent' | 'operator'; id: string; scopes?: readonly string[] }): Promise<string>;
+  /** Makes a one-use code that a page may send as `auth.bootstrapToken`, good for ten minutes. */
+  createBootstrapCode(): Promise<string>;
+  /** Refuses new runs, tells everyone, and resolves when the runs of local agents have ended, or after `timeoutMs` (S25). */
+  drain(options?: { reason?: string; restartExpectedMs?: number; timeoutMs?: number }): Promise<void>;
+  /** Closes every connection and the store. What was accepted is kept. */
+  close(): Promise<void>;
+}
