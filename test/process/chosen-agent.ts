@@ -1,6 +1,6 @@
 import { type Agent, defineAgent } from '@openclaw/plugin-sdk';
 import { conformanceAgent } from '@openclaw/plugin-sdk/testing';
-import { type AgentChoice as ProgramsChoice, loadAgent } from '../../apps/gateway/src/agent-choice.ts';
+import { loadAgent, type AgentChoice as ProgramsChoice } from '../../apps/gateway/src/agent-choice.ts';
 import { demoAgent } from '../../apps/gateway/src/demo-agent.ts';
 
 /** Which agent a test runs in memory, a worker or a process of its own: plain data, since it crosses into that. */
@@ -27,6 +27,13 @@ export const demo: AgentChoice = { kind: 'program', choice: { kind: 'demo' } };
 
 /** The agent on a model's address, with tools that are programs. */
 export function modelAgent(baseUrl: string, tools: readonly object[] = []): AgentChoice {
-  const config = { provider: 'openai-compatible', baseUrl, model: 'test', apiKey: 'none', maxRetries: 0, tools } as const;
+  const config = {
+    provider: 'openai-compatible',
+    baseUrl,
+    model: 'test',
+    apiKey: 'none',
+    maxRetries: 0,
+    tools,
+  } as const;
   return { kind: 'program', choice: { kind: 'model', config: config as never, about: baseUrl } };
 }

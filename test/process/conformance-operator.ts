@@ -1,6 +1,6 @@
 import type { Gateway } from '@openclaw/client';
 import type { ConformanceOperator } from '@openclaw/plugin-sdk/testing';
-import { type AgentPayload, randomId, type RunPart } from '@openclaw/protocol';
+import { type AgentPayload, type RunPart, randomId } from '@openclaw/protocol';
 
 interface Watched {
   sessionKey: string;

@@ -30,7 +30,9 @@ function filesWith(directory: string, text: string): string[] {
 
 /** What base64 makes of a text that `lead` other bytes precede, without the ends that depend on its neighbours. */
 function base64Core(text: string, lead: number): string {
-  return Buffer.from(' '.repeat(lead) + text).toString('base64').slice(lead === 0 ? 0 : 4, -4);
+  return Buffer.from(' '.repeat(lead) + text)
+    .toString('base64')
+    .slice(lead === 0 ? 0 : 4, -4);
 }
 
 /** Fills a session with the canary wherever a client can put it. */
@@ -86,19 +88,23 @@ test('after sessions.delete no file of the state directory holds a word of the s
   expect(filesWith(station.stateDirectory, canary)).toEqual([]);
 });
 
-test('a kill right after the answer of sessions.delete brings nothing back, and the erasure is finished', slow, async () => {
-  const station = await Station.open();
-  onTestFinished(() => station.dispose());
-  await fillSecret(station);
-  const client = station.client({ token: station.token, scopes: ['operator.admin'] });
-  await client.request('sessions.delete', { key: 'secret' });
-  await station.restart();
-  expect((await client.request('sessions.list', {})).sessions).toEqual([]);
-  await vi.waitFor(() => expect(filesWith(station.stateDirectory, canary)).toEqual([]), {
-    timeout: 30_000,
-    interval: 250,
-  });
-});
+test(
+  'a kill right after the answer of sessions.delete brings nothing back, and the erasure is finished',
+  slow,
+  async () => {
+    const station = await Station.open();
+    onTestFinished(() => station.dispose());
+    await fillSecret(station);
+    const client = station.client({ token: station.token, scopes: ['operator.admin'] });
+    await client.request('sessions.delete', { key: 'secret' });
+    await station.restart();
+    expect((await client.request('sessions.list', {})).sessions).toEqual([]);
+    await vi.waitFor(() => expect(filesWith(station.stateDirectory, canary)).toEqual([]), {
+      timeout: 30_000,
+      interval: 250,
+    });
+  },
+);
 
 test('a deleted session’s requests, sent again, are answered as before, without its entry', slow, async () => {
   const station = await Station.open();

@@ -21,7 +21,10 @@ const has = (stream: string): Moment => {
 
 const moments: readonly (readonly [name: string, kills: readonly Moment[]])[] = [
   ['right after the answer of the send', [() => true, () => true]],
-  ['in thinking', [has('thinking'), (seen, runId) => seen.partsOf(runId).filter(({ stream }) => stream === 'thinking').length > 5]],
+  [
+    'in thinking',
+    [has('thinking'), (seen, runId) => seen.partsOf(runId).filter(({ stream }) => stream === 'thinking').length > 5],
+  ],
   ['in the tool call, and right after it', [has('tool'), has('assistant')]],
   ['in text, again and again', [20, 50, 80, 110].map((units) => (seen, runId) => textUnits(seen, runId) >= units)],
   ['just before the end', [120, 138].map((units) => (seen, runId) => textUnits(seen, runId) >= units)],

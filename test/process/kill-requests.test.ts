@@ -24,27 +24,34 @@ const said = (seen: ResumedStream) =>
     return event === 'session.message' && message?.role === 'user' ? [textOf(message)] : [];
   });
 
-test('a keyed request whose answer a kill swallowed is executed once, and answered when it is sent again', slow, async () => {
-  const { station, seen } = await open();
-  const send = { sessionKey: 'main', message: 'count to 20', idempotencyKey: 'swallowed' };
-  const first = await station.reader();
-  // No answer is waited for: the kill comes when the event is seen, and the answer with it is thrown away.
-  void first.request('chat.send', send).catch(() => undefined);
-  await seen.until(() => said(seen).length > 0);
-  await station.restart();
-  const again = await station.reader();
-  const answer = await again.request('chat.send', send);
-  expect(answer).toMatchObject({ ok: true, payload: { runId: 'swallowed', replayed: true } });
-  await seen.until(() => seen.terminalsOf('swallowed').length > 0);
-  expect(seen.terminalsOf('swallowed')).toEqual(['end']);
-  await station.restart();
-  const late = await (await station.reader()).request('chat.send', send);
-  expect(late.payload).toEqual({ runId: 'swallowed', status: 'ok', replayed: true });
-  const other = await (await station.reader()).request('chat.send', { ...send, message: 'count to 21' });
-  expect(other).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST', details: { code: 'IDEMPOTENCY_CONFLICT' } } });
-  expect(said(seen)).toEqual(['count to 20']);
-  expect(seen.isWhole).toBe(true);
-});
+test(
+  'a keyed request whose answer a kill swallowed is executed once, and answered when it is sent again',
+  slow,
+  async () => {
+    const { station, seen } = await open();
+    const send = { sessionKey: 'main', message: 'count to 20', idempotencyKey: 'swallowed' };
+    const first = await station.reader();
+    // No answer is waited for: the kill comes when the event is seen, and the answer with it is thrown away.
+    void first.request('chat.send', send).catch(() => undefined);
+    await seen.until(() => said(seen).length > 0);
+    await station.restart();
+    const again = await station.reader();
+    const answer = await again.request('chat.send', send);
+    expect(answer).toMatchObject({ ok: true, payload: { runId: 'swallowed', replayed: true } });
+    await seen.until(() => seen.terminalsOf('swallowed').length > 0);
+    expect(seen.terminalsOf('swallowed')).toEqual(['end']);
+    await station.restart();
+    const late = await (await station.reader()).request('chat.send', send);
+    expect(late.payload).toEqual({ runId: 'swallowed', status: 'ok', replayed: true });
+    const other = await (await station.reader()).request('chat.send', { ...send, message: 'count to 21' });
+    expect(other).toMatchObject({
+      ok: false,
+      error: { code: 'INVALID_REQUEST', details: { code: 'IDEMPOTENCY_CONFLICT' } },
+    });
+    expect(said(seen)).toEqual(['count to 20']);
+    expect(seen.isWhole).toBe(true);
+  },
+);
 
 test('messages that are sent while the gateway is down are delivered once, in order', slow, async () => {
   const { station, seen } = await open();
@@ -133,7 +140,10 @@ async function openOnModel() {
     tool('write', 'written', 0, { needsApproval: true }),
     tool('pay', 'paid', 1_000, { needsApproval: false }),
   ];
-  model.mock.on({ userMessage: 'pay', hasToolResult: false }, { content: '', toolCalls: [{ id: 'c', name: 'pay', arguments: '{}' }] });
+  model.mock.on(
+    { userMessage: 'pay', hasToolResult: false },
+    { content: '', toolCalls: [{ id: 'c', name: 'pay', arguments: '{}' }] },
+  );
   model.mock.on({ userMessage: 'pay', hasToolResult: true }, { content: 'It is paid.' });
   const config = { agent: { provider: 'openai-compatible', baseUrl: model.url, model: 'test', apiKey: 'none', tools } };
   const opened = await open({ config });

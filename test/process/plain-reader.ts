@@ -50,7 +50,11 @@ export class PlainReader {
   }
 
   /** Dials until it is let in. */
-  static async connect(url: string, token: string, { caps = ['streams'], role = 'operator', signal }: PlainOptions = {}): Promise<PlainReader> {
+  static async connect(
+    url: string,
+    token: string,
+    { caps = ['streams'], role = 'operator', signal }: PlainOptions = {},
+  ): Promise<PlainReader> {
     for (;;) {
       signal?.throwIfAborted();
       const reader = new PlainReader(new WebSocket(url));

@@ -24,7 +24,10 @@ export class RemoteAgents {
 
   static async open(options: RemoteOptions = {}): Promise<RemoteAgents> {
     const { graceMs = 30_000 } = options;
-    const program: StationOptions = { file: 'test/process/gateway-program.ts', args: ['--agent-grace-ms', `${graceMs}`] };
+    const program: StationOptions = {
+      file: 'test/process/gateway-program.ts',
+      args: ['--agent-grace-ms', `${graceMs}`],
+    };
     const remote = new RemoteAgents(await Station.open(program), options);
     remote.admin = remote.station.client({ token: remote.station.token, scopes: ['operator.admin'] }).request;
     const { token } = await remote.admin('tokens.create', { role: 'agent', id: 'main' });

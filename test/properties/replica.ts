@@ -67,6 +67,9 @@ export class Replica {
     if (!state) this.#report('I5', `${this.stream}: a reset (${reason}) without a state`);
     if (bookmark.offset === 0) return;
     const life = this.#truth.find(this.stream, bookmark.epoch);
+    // What the tick of a deletion appended is told before the deletion, and never kept.
+    const isErased = this.#truth.deleted.has(this.stream) && (!life || life.isDeleted);
+    if (isErased && (!life || bookmark.offset > life.head)) return;
     if (!life || bookmark.offset > life.head) {
       this.#report(
         'I5',

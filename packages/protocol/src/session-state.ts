@@ -71,6 +71,9 @@ export const keptMessages = 50;
 const keptTextUnits = 2_000;
 /** The same of a message that waits. */
 const keptInputUnits = 500;
+/** Blocks of a message, and of one that waits. */
+const keptBlocks = 40;
+export const keptInputBlocks = 4;
 /** UTF-16 units of an open run's part that its state holds: its end; `start` says where that begins. */
 const keptPartUnits = 4_000;
 /** Parts of an open run that its state holds, and their UTF-16 units together: its newest. */
@@ -117,7 +120,7 @@ export function reduceSession(state: SessionState, { event, payload }: SessionEv
         ...state,
         inputs: [
           ...others,
-          { runId: input.runId, mode: input.mode, message: cutMessage(input.message, keptInputUnits) },
+          { runId: input.runId, mode: input.mode, message: cutMessage(input.message, keptInputUnits, keptInputBlocks) },
         ],
       };
     }
@@ -315,14 +318,14 @@ function cutValue<K extends string>(name: K, value: unknown): Partial<Record<K, 
 }
 
 /** A message as the state holds it: each text at most {@link keptTextUnits} long. */
-function cutMessage(message: Message, textUnits = keptTextUnits): Message {
+function cutMessage(message: Message, textUnits = keptTextUnits, blocks = keptBlocks): Message {
   let isWhole = true;
   const content = message.content.map((block): ContentBlock => {
     const short = cutBlock(block, textUnits);
     if (short !== block) isWhole = false;
     return short;
   });
-  const kept = content.length > 40 ? content.slice(-40) : content;
+  const kept = content.length > blocks ? content.slice(-blocks) : content;
   return isWhole && kept === content ? message : { ...message, content: kept };
 }
 

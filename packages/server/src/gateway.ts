@@ -7,8 +7,6 @@ import {
   GatewayError,
   type HelloOk,
   mainSessionKey,
-  type PresenceEntry,
-  type Role,
   randomId,
   streamsCapability,
   systemClock,
@@ -16,7 +14,7 @@ import {
 } from '@openclaw/protocol';
 import type { Credentials } from './connection/credentials.ts';
 import type { ConnectionHost } from './connection/host.ts';
-import type { Identity, Peer } from './connection/peer.ts';
+import type { Identity } from './connection/peer.ts';
 import { PresenceList } from './connection/presence-list.ts';
 import { Dispatcher } from './dispatch/dispatcher.ts';
 import { Ledger } from './dispatch/ledger.ts';

@@ -1,6 +1,17 @@
-import { chmodSync, closeSync, constants, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { uptime } from 'node:os';
 import { join } from 'node:path';
+import { databaseFile } from './database.ts';
 
 const witnessFile = 'witness';
 
@@ -43,6 +54,33 @@ export class Witness {
   }
 }
 
+const sealFile = 'seal';
+
+/**
+ * Notes down when the system last changed the closed database, as nobody can set it: a copy that is put in its place, even
+ * together with its witness, has another time (S15). Called last of all at a clean stop.
+ */
+export function sealDatabase(directory: string): void {
+  const path = join(directory, sealFile);
+  writeFileSync(path, changeTime(directory), { mode: 0o600 });
+  chmodSync(path, 0o600);
+}
+
+/** Whether the database is the file that was sealed. To be asked before anything touches it. */
+export function isSealed(directory: string): boolean {
+  try {
+    return readFileSync(join(directory, sealFile), 'utf8') === changeTime(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function changeTime(directory: string): string {
+  const { ctimeNs, ino } = statSync(join(directory, databaseFile), { bigint: true });
+  return `${ino} ${ctimeNs}`;
+}
+
 /**
  * What tells one boot of the machine from another: Linux' boot id, elsewhere the time of the boot in seconds. Power can
  * only have been lost between two boots.
@@ -68,6 +106,8 @@ export interface Evidence {
   witness: number | undefined;
   /** True when the last user of the store closed it. */
   wasClosed: boolean;
+  /** Whether the closed database is the file that was sealed. */
+  isSealed: boolean;
   bootId: string;
   /** The boot in which the store was last opened; undefined for a new store. */
   lastBootId: string | undefined;
@@ -76,9 +116,17 @@ export interface Evidence {
 }
 
 /** True when the evidence proves that nothing was lost that someone may have seen (S15). Pure. */
-export function isContinuous({ lastNumber, witness, wasClosed, bootId, lastBootId, wasCut }: Evidence): boolean {
+export function isContinuous({
+  lastNumber,
+  witness,
+  wasClosed,
+  isSealed,
+  bootId,
+  lastBootId,
+  wasCut,
+}: Evidence): boolean {
   if (wasCut) return false;
   if (lastBootId === undefined) return lastNumber === 0 && (witness ?? 0) === 0;
   if (witness === undefined || lastNumber < witness) return false;
-  return wasClosed || isSameBoot(bootId, lastBootId);
+  return wasClosed ? isSealed : isSameBoot(bootId, lastBootId);
 }

@@ -4,7 +4,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { type Clock, randomId } from '@openclaw/protocol/wire';
 import type { LedgerRow, StoreContents, StoredDocument } from '@openclaw/server';
 import { encodeBody } from './commit-body.ts';
-import { isContinuous, Witness } from './continuity.ts';
+import { isContinuous, isSealed, Witness } from './continuity.ts';
 import { databaseFile, isBusy, openDatabase, transaction, unreadable } from './database.ts';
 import { assertUnlocked, inUse, writeLock } from './directory-lock.ts';
 import { Journal } from './journal.ts';
@@ -44,10 +44,11 @@ export async function openStore(settings: StoreSettings): Promise<{ store: OpenS
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   chmodSync(directory, 0o700);
   assertUnlocked(directory);
+  const hasSeal = isSealed(directory);
   const database = lockDatabase(settings);
   const unlock = writeLock(directory);
   try {
-    return await readStore(settings, database, unlock);
+    return await readStore(settings, database, { hasSeal, unlock });
   } catch (error) {
     database.close();
     unlock();
@@ -63,7 +64,11 @@ function lockDatabase({ directory, maxPageCount }: StoreSettings): DatabaseSync 
   }
 }
 
-async function readStore(settings: StoreSettings, database: DatabaseSync, unlock: () => void) {
+async function readStore(
+  settings: StoreSettings,
+  database: DatabaseSync,
+  { hasSeal, unlock }: { hasSeal: boolean; unlock: () => void },
+) {
   const { directory, bootId, clock, sliceMs } = settings;
   const meta = readMeta(database);
   const index = new StreamIndex();
@@ -85,6 +90,7 @@ async function readStore(settings: StoreSettings, database: DatabaseSync, unlock
     lastNumber: index.lastNumber,
     witness: Witness.read(directory),
     wasClosed,
+    isSealed: hasSeal,
     bootId,
     lastBootId: meta.get('boot'),
     wasCut,

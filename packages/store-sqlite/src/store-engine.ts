@@ -1,6 +1,7 @@
 import { GatewayError, isGatewayError } from '@openclaw/protocol/wire';
 import type { EventRecord, ReadOptions, StoreContents, StoredMedia } from '@openclaw/server';
 import { decodeBody, encodeBody, keepCode } from './commit-body.ts';
+import { sealDatabase } from './continuity.ts';
 import { transaction } from './database.ts';
 import { doomRecords, doomStream, isErasureDue } from './erasure.ts';
 import { type OpenStore, openStore, type StoreSettings } from './open-store.ts';
@@ -178,6 +179,7 @@ export class StoreEngine {
       witness.close();
       await walSync.close();
       database.close();
+      if (!this.#failure) sealDatabase(this.#directory);
       unlock();
     }
   }

@@ -32,7 +32,8 @@ export class StreamTable {
 
   /** An id that no stream has or had whose records are not erased yet. */
   static nextId(database: DatabaseSync): number {
-    const sql = 'SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(id) FROM doomed), 0)) + 1 AS id';
+    const sql =
+      'SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(id) FROM doomed), 0)) + 1 AS id';
     return database.prepare(sql).get()?.id as number;
   }
 

@@ -117,6 +117,22 @@ describe('a store that was closed', () => {
     expectNewEpochs(heads);
   });
 
+  test('tells when a backup of the whole directory, its witness included, was put in its place', async () => {
+    const { directory, store } = await filled(20);
+    await store.close();
+    const backup = temporaryDirectory();
+    cpSync(directory, backup, { recursive: true, preserveTimestamps: true });
+    const later = sqliteStore({ directory });
+    await later.open();
+    await later.commit(appendTo(streams, 21));
+    await later.close();
+    cpSync(backup, directory, { recursive: true, preserveTimestamps: true });
+    const { heads, isContinuous } = await look({ directory });
+    expect(isContinuous).toBe(false);
+    expectNewEpochs(heads);
+    expect((await look({ directory })).isContinuous).toBe(true);
+  });
+
   test('tells when its witness is gone or broken, or the database is', async () => {
     const { directory, store } = await filled(3);
     await store.close();
@@ -132,11 +148,20 @@ describe('a store that was closed', () => {
 });
 
 test('a clean mark does not outweigh a witness or a cut', () => {
-  const sound = { lastNumber: 5, witness: 5, wasClosed: true, bootId: 'b', lastBootId: 'a', wasCut: false };
+  const sound = {
+    lastNumber: 5,
+    witness: 5,
+    wasClosed: true,
+    isSealed: true,
+    bootId: 'b',
+    lastBootId: 'a',
+    wasCut: false,
+  };
   expect(isContinuous(sound)).toBe(true);
   expect(isContinuous({ ...sound, witness: 4 })).toBe(true);
   expect(isContinuous({ ...sound, witness: 6 })).toBe(false);
   expect(isContinuous({ ...sound, wasCut: true })).toBe(false);
+  expect(isContinuous({ ...sound, isSealed: false })).toBe(false);
   expect(isContinuous({ ...sound, wasClosed: false })).toBe(false);
   expect(isContinuous({ ...sound, wasClosed: false, lastBootId: 'b' })).toBe(true);
 });

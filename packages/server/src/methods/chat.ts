@@ -1,5 +1,4 @@
 import {
-  GatewayError,
   type Message,
   mainSessionKey,
   methods,
@@ -7,13 +6,9 @@ import {
   type Result,
   type SessionState,
 } from '@openclaw/protocol';
-import { conflict, executeOnce } from '../dispatch/keyed.ts';
-import { hashParams } from '../dispatch/ledger.ts';
+import { executeOnce } from '../dispatch/keyed.ts';
 import { AtRelease, type Call, implement, type MethodImplementation } from '../dispatch/method.ts';
 import { v4Message, v4SessionMessage } from '../projection/v4-message.ts';
-import type { NewMessage } from '../runs/intake.ts';
-import type { RunOutcome } from '../runs/open-runs.ts';
-import { decodeAttachments, putMedia } from '../sessions/message-media.ts';
 import type { SessionStream } from '../sessions/sessions.ts';
 import type { GatewayParts } from './context.ts';
 import { takeMessage } from './take-message.ts';

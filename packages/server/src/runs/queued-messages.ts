@@ -1,4 +1,4 @@
-import type { Message, SessionState } from '@openclaw/protocol';
+import { keptInputBlocks, type Message, type SessionState } from '@openclaw/protocol';
 import type { Committer } from '../streams/committer.ts';
 import type { Stream, StreamLog } from '../streams/stream-log.ts';
 
@@ -50,5 +50,5 @@ export class QueuedMessages {
 }
 
 function isCut({ content }: Message): boolean {
-  return content.some((block) => 'cut' in block);
+  return content.length >= keptInputBlocks || content.some((block) => 'cut' in block);
 }
