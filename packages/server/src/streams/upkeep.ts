@@ -38,7 +38,7 @@ export class Upkeep {
   }
 
   start(): void {
-    if (this.#options.erasure.isDue) this.erase();
+    if (this.#options.erasure.isDue) void this.erase();
     this.#arm();
   }
 
