@@ -1,5 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+/** Node's own default place; the program itself keeps its compiled code there too. */
+const compileCache = join(tmpdir(), 'node-compile-cache');
 
 /** How a process ended. */
 export interface Exit {
@@ -20,7 +25,7 @@ export class Child {
     const path = fileURLToPath(new URL(`../../${file}`, import.meta.url));
     this.#process = spawn(process.execPath, ['--conditions=@openclaw/source', path, ...args], {
       // Nothing of the developer's own settings: a model key in the environment would change which agent answers.
-      env: { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...env },
+      env: { PATH: process.env.PATH ?? '', HOME: '/nonexistent', NODE_COMPILE_CACHE: compileCache, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {

@@ -21,6 +21,9 @@ export class Deeds {
   hasForgedAhead = false;
 }
 
+/** What people do in one world before they slow down. */
+const maxActions = 36;
+
 const queueModes: readonly (QueueMode | undefined)[] = [
   undefined,
   undefined,
@@ -35,6 +38,7 @@ export class Chaos {
   readonly deeds = new Deeds();
   readonly #world: World;
   #count = 0;
+  #actionCount = 0;
   #gatewayLosses = 0;
 
   constructor(world: World) {
@@ -57,13 +61,15 @@ export class Chaos {
   #actLater(operator: Operator): void {
     const { simulation, findings, plan } = this.#world;
     const pauseMs = simulation.random() * plan.paceMs;
+    // A long world is long for what time does, not for being busy.
+    const isTired = ++this.#actionCount > maxActions;
     simulation.schedule(
       () => {
         if (findings.isHealed) return;
         this.#act(operator);
         this.#actLater(operator);
       },
-      simulation.chance(0.2) ? 0 : pauseMs,
+      isTired ? 15_000 + pauseMs : simulation.chance(0.2) ? 0 : pauseMs,
     );
   }
 
@@ -72,7 +78,7 @@ export class Chaos {
     const sessionKey = simulation.pick(plan.sessionKeys);
     const dice = simulation.random();
     if (dice < 0.42) {
-      if (this.deeds.sends.length < 12) this.#send(operator, sessionKey);
+      if (this.deeds.sends.length < 9) this.#send(operator, sessionKey);
     } else if (dice < 0.5) this.#repeat(operator);
     else if (dice < 0.54) this.#steal(operator);
     else if (dice < 0.62) this.#abort(operator);

@@ -64,7 +64,7 @@ function replay(
 }
 
 function mergeAtRandom(frames: readonly EventFrame[], simulation: Simulation): EventFrame[] {
-  const maxUnits = simulation.pick([10, 200, 16_384, 1_000_000]);
+  const maxUnits = simulation.pick([60, 200, 16_384, 1_000_000]);
   const merged: EventFrame[] = [];
   for (const frame of frames) {
     const last = merged.at(-1);

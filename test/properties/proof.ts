@@ -44,6 +44,7 @@ async function runTraced(): Promise<void> {
   const tally = emptyTally(first);
   for (let seed = first; seed < first + schedules; seed++)
     count(tally, await runSchedule(seed, (line) => console.log(line)));
+  for (const line of failureLines(tally)) console.log(line);
   finish(tally, 0);
 }
 
@@ -63,7 +64,9 @@ async function runAll(): Promise<void> {
       (child) =>
         new Promise<void>((resolve, reject) => {
           child.on('message', (outcome) => {
+            const before = tally.failures.length;
             count(tally, outcome as ScheduleOutcome);
+            for (const line of failureLines(tally).slice(before)) console.log(line);
             const isEnough = schedules < 100 ? tally.last >= first + schedules - 1 : isDone();
             if (isEnough && !isStopping) {
               isStopping = true;
@@ -84,7 +87,7 @@ async function runAll(): Promise<void> {
 }
 
 function finish(tally: Tally, elapsedMs: number): void {
-  for (const line of [...failureLines(tally), ...reportLines(tally)]) console.log(line);
+  for (const line of reportLines(tally)) console.log(line);
   if (elapsedMs > 0) console.log(`${Math.round(elapsedMs / 1_000)} s with ${jobs} jobs`);
   process.exitCode = tally.failures.length > 0 ? 1 : 0;
 }

@@ -120,7 +120,7 @@ async function audit(world: World, chaos: Chaos): Promise<void> {
     if (stream.startsWith('agent:')) continue;
     const life = truth.current(stream);
     const [epoch = ''] = [...(life?.epochs ?? [])].slice(-1);
-    const dice = simulation.random();
+    const dice = auditor.readings.length === 0 ? 0.7 : simulation.random();
     if (dice < 0.6) auditor.follow(stream, { stream, epoch, offset: 0, open: {} });
     else if (dice < 0.75)
       auditor.follow(stream, { stream, epoch: 'beef', offset: simulation.integer(0, 99), open: {} });

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
-import { isGatewayError, systemClock } from '@openclaw/protocol';
-import { createGateway, type Gateway, type GatewayOptions } from '@openclaw/server';
+import { isGatewayError, systemClock } from '@openclaw/protocol/wire';
+import type { EventStore, Gateway, GatewayOptions } from '@openclaw/server';
 import { sqliteStore } from '@openclaw/store-sqlite';
 import { AgentWorker } from './agent-worker.ts';
 import { ExitCode, StartError } from './exit.ts';
@@ -77,8 +77,10 @@ async function openGateway(
 ): Promise<Gateway> {
   const { auth, stateDirectory, agentName, configPath, shown } = settings;
   try {
+    const store = openingStore(stateDirectory);
+    const { createGateway } = await import('@openclaw/server');
     return await createGateway({
-      store: sqliteStore({ directory: stateDirectory }),
+      store,
       auth,
       agents: [{ id: 'main', ...(agentName === undefined ? {} : { name: agentName }) }],
       ...http,
@@ -91,6 +93,16 @@ async function openGateway(
     const isInUse = error.details?.reason === 'store_in_use';
     throw new StartError(isInUse ? ExitCode.stateInUse : ExitCode.config, error.message, { cause: error });
   }
+}
+
+/** The store, opening already in its own thread while this one still loads the server. */
+function openingStore(directory: string): EventStore {
+  const store = sqliteStore({ directory });
+  const opened = store.open();
+  // Whoever asks for it is told.
+  opened.catch(() => undefined);
+  store.open = () => opened;
+  return store;
 }
 
 async function listen(gateway: Gateway, { host, port }: Settings): Promise<AddressInfo> {

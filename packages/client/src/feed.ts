@@ -95,7 +95,10 @@ export class Feed {
     this.#expected = undefined;
     this.isSubscribed = true;
     const offset = ask.after?.offset ?? 0;
-    if (this.#head?.epoch !== epoch) this.#head = { stream: this.canonical, epoch, offset, open: {} };
+    // The gateway has come to where it resumes: whoever stands further back asks from there.
+    if (this.#head?.epoch !== epoch || this.#head.offset < offset) {
+      this.#head = { stream: this.canonical, epoch, offset, open: {} };
+    }
     for (const reader of this.readers) {
       if (!reader.cursor && !reader.needsState) reader.cursor = { ...this.#head, open: {} };
     }

@@ -213,7 +213,8 @@ export class Subscriptions {
   #unsubscribe(feed: Feed): void {
     if (feed.readers.size > 0) return;
     this.#forget(feed);
-    const isShared = [...this.#feeds.values()].some(({ canonical }) => canonical === feed.canonical);
+    // A name that is being asked for may turn out to mean the same stream.
+    const isShared = [...this.#feeds.values()].some(({ canonical, asked }) => asked || canonical === feed.canonical);
     if (this.#hello && !isShared) this.#options.call('streams.unsubscribe', { streams: [feed.canonical] }, ignored);
   }
 

@@ -43,7 +43,6 @@ export function openDatabase(directory: string, { maxPageCount }: { maxPageCount
   try {
     // EXCLUSIVE before anything is read: the WAL index then lives in memory, and the lock dies with the process.
     database.exec(`
-      PRAGMA page_size = 1024;
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = NORMAL;

@@ -41,8 +41,13 @@ export function lockHolder(directory: string): LockHolder | undefined {
  * one whose pid was given anew, is no lock. Where start times are unknown, only the database's own lock decides.
  */
 export function assertUnlocked(directory: string, startOf: (pid: number) => string | undefined = processStart): void {
+  if (isLocked(directory, startOf)) throw inUse(directory);
+}
+
+/** Whether the lock file names a process that is alive and started when the file says. */
+export function isLocked(directory: string, startOf: (pid: number) => string | undefined = processStart): boolean {
   const holder = lockHolder(directory);
-  if (holder?.startedAt && startOf(holder.pid) === holder.startedAt) throw inUse(directory);
+  return holder?.startedAt != null && startOf(holder.pid) === holder.startedAt;
 }
 
 /** The refusal that names the holder. */

@@ -6,7 +6,7 @@ import type { LedgerRow, StoreContents, StoredDocument } from '@openclaw/server'
 import { encodeBody } from './commit-body.ts';
 import { isContinuous, isSealed, Witness } from './continuity.ts';
 import { databaseFile, isBusy, openDatabase, transaction, unreadable } from './database.ts';
-import { assertUnlocked, inUse, writeLock } from './directory-lock.ts';
+import { assertUnlocked, inUse, isLocked, writeLock } from './directory-lock.ts';
 import { Journal } from './journal.ts';
 import { MediaFiles, syncDirectory } from './media-files.ts';
 import { SharedSync } from './shared-sync.ts';
@@ -21,6 +21,9 @@ export interface StoreSettings {
   sliceMs: number;
   maxPageCount?: number;
 }
+
+const nameLooks = 20;
+const nameLookMs = 50;
 
 /** The open parts of a store. */
 export interface OpenStore {
@@ -45,7 +48,7 @@ export async function openStore(settings: StoreSettings): Promise<{ store: OpenS
   chmodSync(directory, 0o700);
   assertUnlocked(directory);
   const hasSeal = isSealed(directory);
-  const database = lockDatabase(settings);
+  const database = await lockDatabase(settings);
   const unlock = writeLock(directory);
   try {
     return await readStore(settings, database, { hasSeal, unlock });
@@ -56,11 +59,15 @@ export async function openStore(settings: StoreSettings): Promise<{ store: OpenS
   }
 }
 
-function lockDatabase({ directory, maxPageCount }: StoreSettings): DatabaseSync {
+async function lockDatabase({ directory, maxPageCount, clock }: StoreSettings): Promise<DatabaseSync> {
   try {
     return openDatabase(directory, maxPageCount === undefined ? {} : { maxPageCount });
   } catch (error) {
-    throw isBusy(error) ? inUse(directory) : error;
+    if (!isBusy(error)) throw error;
+    // Whoever was quicker by a moment has yet to write its name.
+    for (let looks = 0; looks < nameLooks && !isLocked(directory); looks++)
+      await new Promise<void>((resolve) => clock.schedule(resolve, nameLookMs));
+    throw inUse(directory);
   }
 }
 

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CloseCode, GatewayError, type Transport } from '@openclaw/protocol';
@@ -19,6 +19,7 @@ import { Turn } from '../transport/turn.ts';
 import { WebSocketTransport } from '../transport/websocket.ts';
 import type { EdgeOptions, HttpEdge } from './edge-options.ts';
 import { EventLoopMonitor } from './event-loop.ts';
+import { createServer } from './node-http.ts';
 import { type ListenerOptions, requestListener, unknownHostMessage } from './request-listener.ts';
 import { refuseUpgrade } from './responses.ts';
 
