@@ -199,9 +199,9 @@ export class FollowedRun implements Run, FeedReader {
     if (why === 'deleted') {
       this.cursor = undefined;
       this.#isAbsent = false;
-      // A message that was not taken yet makes the session anew; one that was taken ended with it.
-      if (this.#isTaken) void this.#recover();
-      else this.#ports.subscriptions.join(this.#stream, this);
+      // One that was taken ended with the session, or began it anew: its state tells.
+      this.needsState ||= this.#isTaken;
+      this.#ports.subscriptions.join(this.#stream, this);
     } else if (why === 'scope_lost') {
       this.#end(new GatewayError('FORBIDDEN', `${this.#stream} may not be read any more; the run goes on unseen.`));
     } else this.#end(why);

@@ -10,6 +10,10 @@ export interface RunWork {
   agentId: string;
   requestedAt: number;
   attempt: number;
+  /** The last emit that was committed when this attempt was requested. */
+  n?: number;
+  /** Attempts in a row that committed nothing. */
+  stalled?: number;
   /** Absent until an instance claimed this attempt. */
   instance?: string;
   /** True when that instance lives and dies with the gateway process. */

@@ -114,6 +114,33 @@ describe('what a session keeps whole', () => {
   });
 });
 
+describe('a run that brings its agents down', () => {
+  test('is given up after five attempts that said nothing, and goes on as long as each says something', async () => {
+    const store = memoryStore();
+    const { gateway, operator } = await gatewayOn(store);
+    await operator.request('chat.send', { sessionKey: 'main', message: 'go', idempotencyKey: 'r1' });
+    const attempt = async (instance: string, n?: number) => {
+      const [inside, outside] = memoryTransportPair();
+      gateway.accept(inside, { role: 'agent', id: 'main' });
+      const agent = new Wire((text) => outside.send(text));
+      outside.open({ message: (text) => agent.frames.push(JSON.parse(text)), drained: () => {}, closed: () => {} });
+      await agent.request('connect', { ...connectParams, role: 'agent' });
+      await agent.request('agent.attach', { instance, resumable: true });
+      const started = await agent.request('run.start', { runId: 'r1' });
+      if (n !== undefined) await agent.request('run.emit', { runId: 'r1', n, parts: [text('p', n - 1, 'x')] });
+      outside.close(1000, 'crashed');
+      await settle();
+      return started.ok;
+    };
+    for (let n = 1; n <= 7; n++) expect(await attempt(`speaking-${n}`, n)).toBe(true);
+    for (let index = 0; index < 5; index++) expect(await attempt(`silent-${index}`)).toBe(true);
+    expect(await attempt('too-late')).toBe(false);
+    const wait = await operator.request('agent.wait', { runId: 'r1', timeoutMs: 0 });
+    expect(wait.payload).toMatchObject({ status: 'error', stopReason: 'interrupted' });
+    await gateway.close();
+  });
+});
+
 describe('who answers', () => {
   test('the first agent answers where none is named, whatever its name', async () => {
     const { gateway, operator } = await gatewayOn(memoryStore(), new VirtualClock(), [{ id: 'bob' }]);

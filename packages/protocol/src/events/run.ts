@@ -160,6 +160,8 @@ export const runRequestedEvent = defineEvent({
     ...session,
     attempt: z.int().min(1).describe('1 at first, more after a crash of the agent.'),
     requestedAt: z.int().describe('When, in ms since 1970.'),
+    n: z.int().min(0).optional().describe('The last emit that was committed by then.'),
+    stalled: z.int().min(0).optional().describe('Attempts in a row that committed nothing.'),
   }),
 });
 

@@ -18,6 +18,9 @@ import { keysOf, type OpenRuns, type Run, runState } from './open-runs.ts';
 import type { QueuedMessages } from './queued-messages.ts';
 import { extendJournal, journalOfState, type RunJournal } from './run-journal.ts';
 
+/** Attempts in a row that may commit nothing before a run is given up. */
+const maxStalled = 5;
+
 export interface RecoveryOptions {
   log: StreamLog;
   ledger: Ledger;
@@ -174,15 +177,28 @@ export class Recovery {
     this.#openRuns.end(run.runId, { phase: 'error', reason: 'interrupted', error });
   }
 
-  /** Offers the run again. Steering that was not taken in waits in the session and is given with the claim. */
-  #request(run: Run, { attempt }: RunWork): void {
+  /**
+   * Offers the run again, unless it has brought down one agent after another without a word. Steering that was not taken in
+   * waits in the session and is given with the claim.
+   */
+  #request(run: Run, work: RunWork): void {
+    const { attempt, stalled: stalledBefore = 0 } = work;
     const entry = run.stream.state.entry as SessionEntry;
+    const { n } = runState(run);
+    const stalled = n > (work.n ?? 0) ? 0 : stalledBefore + 1;
+    if (stalled >= maxStalled) {
+      const error = `${stalled} attempts in a row ended before the agent said anything. Change the message, or look at the agent's log.`;
+      this.#openRuns.end(run.runId, { phase: 'error', reason: 'interrupted', error });
+      return;
+    }
     const payload: Payload<'run.requested'> = {
       runId: run.runId,
       ...keysOf(entry),
       agentId: run.agentId,
       attempt: attempt + 1,
       requestedAt: this.#clock.now(),
+      n,
+      stalled,
     };
     this.#agents.append(run.agentId, 'run.requested', payload);
     run.signAtMs = this.#clock.elapsed();
