@@ -27,7 +27,10 @@ const measures: Record<string, () => Promise<Figure[]>> = {
   memory: async () => memoryFigures(await freshProgram()),
   connect: async () => connectFigures(await freshProgram(), await peerUrl()),
   health: async () => requestFigures(await freshProgram(), await peerUrl()),
-  delta: async () => [...(await modelDeltaFigures(workplace)), ...(await agentDeltaFigures(await agentGateway(), token))],
+  delta: async () => [
+    ...(await modelDeltaFigures(workplace)),
+    ...(await agentDeltaFigures(await agentGateway(), token)),
+  ],
   busy: async () => busyAgentFigures(await agentGateway(), token),
   bundle: () => bundleFigures(),
   disk: () => diskFigures(workplace),

@@ -10,11 +10,20 @@ const goal = '800 / 350 ms';
 /** From the start of the process to hello-ok, and to the answer of `chat.history`. */
 export async function startFigures(workplace: Workplace): Promise<Figure[]> {
   const empty = await starts(() => workplace.directory(), workplace);
-  const cold = await starts(() => workplace.directory(), workplace, () => ({
-    NODE_COMPILE_CACHE: workplace.directory(),
-  }));
+  const cold = await starts(
+    () => workplace.directory(),
+    workplace,
+    () => ({
+      NODE_COMPILE_CACHE: workplace.directory(),
+    }),
+  );
   const full = await filledState(workplace);
-  const afterKill = await starts(() => workplace.directory(full), workplace, () => ({}), 'session-7');
+  const afterKill = await starts(
+    () => workplace.directory(full),
+    workplace,
+    () => ({}),
+    'session-7',
+  );
   return [
     {
       what: 'start → hello-ok, empty state',

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, cpSync, fsyncSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,15 @@ export class Workplace {
   /** A directory of its own, not made yet; with `copyOf` it begins as a copy of that one. */
   directory(copyOf?: string): string {
     const path = join(this.#directory, String(++this.#count));
-    if (copyOf !== undefined) cpSync(copyOf, path, { recursive: true });
+    if (copyOf === undefined) return path;
+    cpSync(copyOf, path, { recursive: true });
+    // Nothing of a copy is on the disk yet; what a gateway wrote over minutes is, and whoever syncs next would pay for it.
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const file = openSync(join(path, entry.name), 'r+');
+      fsyncSync(file);
+      closeSync(file);
+    }
     return path;
   }
 

@@ -52,7 +52,7 @@ export function scriptOf(runId: string): Script {
       thoughts: random() < 0.3 ? integer(1, 3) : 0,
       before: integer(0, 4),
       after: integer(hasTool ? 0 : 1, 4),
-      units: isBig ? integer(500, 4_000) : integer(1, 12),
+      units: isBig ? integer(500, 2_000) : integer(1, 12),
       ...(hasTool
         ? {
             tool: {

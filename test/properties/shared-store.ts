@@ -40,11 +40,11 @@ export class SharedStore {
       checkpoint: (states) => write(() => inner.checkpoint(states)),
       rewrite: (...call) => write(() => inner.rewrite(...call)),
       trim: (...call) => write(() => inner.trim(...call)),
-      renewEpoch: (stream, epoch) =>
-        write(async () => {
-          await inner.renewEpoch(stream, epoch);
-          this.#truth.renewed(stream, epoch);
-        }),
+      renewEpoch: (stream, epoch) => {
+        // It may be seen before it is stored: whatever becomes of it, no pair with it ever means another event (S3).
+        this.#truth.renewed(stream, epoch);
+        return write(() => inner.renewEpoch(stream, epoch));
+      },
       pruneLedger: (...call) => write(() => inner.pruneLedger(...call)),
       scrub: () => write(() => inner.scrub()),
       close: () => this.#later(process, () => inner.close()),

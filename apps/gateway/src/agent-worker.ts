@@ -46,7 +46,13 @@ export class AgentWorker {
     const { choice, accept, log, clock } = this.#options;
     const script = this.#options.script ?? new URL(`./agent-main${extname(import.meta.url)}`, import.meta.url);
     const { port1, port2 } = new MessageChannel();
-    const worker = new Worker(script, { workerData: { choice, port: port2 }, transferList: [port2], name: 'agent' });
+    const worker = new Worker(script, {
+      workerData: { choice, port: port2 },
+      transferList: [port2],
+      name: 'agent',
+      // V8 would take up to 48 MB for young objects; passing on a model's words needs little.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    });
     const startedAtMs = clock.elapsed();
     let reason = 'it ended';
     this.#worker = worker;

@@ -1,8 +1,11 @@
 #!/usr/bin/env node
-import { enableCompileCache } from 'node:module';
+import { enableCompileCache, flushCompileCache } from 'node:module';
 import { ExitCode, StartError } from './exit.ts';
 import { helpText, readFlags } from './flags.ts';
 import type { RunningProgram } from './program.ts';
+
+/** Long enough for the agent to have started, and the first clients to have come. */
+const flushAfterMs = 5_000;
 
 // Compiled code is kept between starts; everything heavy is imported after this line.
 enableCompileCache();
@@ -21,6 +24,8 @@ try {
       });
       stopOnSignals(started);
       await started;
+      // Node writes it at a clean end only; a gateway that is always killed would compile anew at every start.
+      setTimeout(flushCompileCache, flushAfterMs).unref();
     }
   }
 } catch (error) {

@@ -14,10 +14,11 @@ import { backoffMs } from './backoff.ts';
 import { hasSocket, type Input, type Phase, type StateCode, transition } from './connection-state.ts';
 import { type Dialer, silentClose } from './dialer.ts';
 import type { StateChange } from './gateway.ts';
-import type { Handshake } from './handshake.ts';
-import { Heartbeat } from './heartbeat.ts';
+import { type Challenge, type Handshake, patientMs } from './handshake.ts';
+import { makeHeartbeat } from './heartbeat.ts';
 import type { Limits } from './limits.ts';
-import { isOffline, type PageScope, watchPage } from './wake.ts';
+import { requestText } from './request-queue.ts';
+import { isOffline, type PageScope, type WakeHint, watchPage } from './wake.ts';
 
 const normalClose = 1000;
 const connectId = 'connect';
@@ -25,7 +26,6 @@ const probeId = 'probe';
 /** Live this long, a connection counts as stable: delays and limits begin anew (S22, S24). */
 const stableMs = 30_000;
 const maxSilenceMs = 60_000;
-const patientMs = 5_000;
 const maxRefusals = 3;
 
 export interface ConnectionOptions {
@@ -57,272 +57,253 @@ interface Loss {
 }
 
 /** One connection at a time to the gateway: dials, shakes hands, watches, and dials again. */
-export class Connection {
-  phase: Phase = 'idle';
-  #options: ConnectionOptions;
-  #events: ConnectionEvents;
-  #heartbeat: Heartbeat;
-  #transport: Transport | undefined;
-  /** Counts sockets; callbacks of an older one are ignored. */
-  #generation = 0;
-  #cancelTimer: (() => void) | undefined;
-  #stopWatching: (() => void) | undefined;
-  #attempt = 0;
-  #refusals = 0;
-  #hello: HelloOk | undefined;
-  #helloAtMs = 0;
-  #silenceFactor = 1;
-  #restartAtMs: number | undefined;
-
-  constructor(options: ConnectionOptions, events: ConnectionEvents) {
-    this.#options = options;
-    this.#events = events;
-    this.#heartbeat = new Heartbeat({
-      clock: options.clock,
-      limitMs: () => this.#silenceLimitMs(),
-      silent: (silenceMs) => {
-        this.#silenceFactor *= 2;
-        this.#lose('silent', `no frame for ${Math.round(silenceMs)} ms`);
-      },
-      woke: () => this.doubt('woke'),
-    });
-  }
-
-  start(): void {
-    if (!this.#move('start', 'started')) return;
-    this.#stopWatching = watchPage(this.#options.page, (hint) => this.doubt(hint));
-    this.#dial();
-  }
-
+export interface Connection {
+  readonly phase: Phase;
+  start(): void;
   /** Sends one message on the current socket. */
-  send(text: string): void {
-    this.#transport?.send(text);
-  }
-
+  send(text: string): void;
   /** Streams go on: the connection is live. */
-  resumed(): void {
-    this.#move('resumed', 'resumed');
-  }
-
+  resumed(): void;
   /** Gives this socket up and tries again later. */
-  drop(reason: string, retryAfterMs?: number): void {
-    this.#lose('refused', reason, { retryAfterMs, minMs: patientMs });
-  }
-
+  drop(reason: string, retryAfterMs?: number): void;
   /** Gives up for good. */
-  fail(error: GatewayError): void {
-    this.#end('fail', 'fatal', error.message, error);
-  }
+  fail(error: GatewayError): void;
+  close(): void;
+}
 
-  close(): void {
-    const error = new GatewayError('CLOSED', 'The client was closed; connect() again.');
-    this.#end('close', 'closed', 'close() was called', error);
-  }
+/** A connection that dials once it is started. */
+export function makeConnection(options: ConnectionOptions, events: ConnectionEvents): Connection {
+  const { clock, random, dialer, handshake, limits, page } = options;
+  let phase: Phase = 'idle';
+  let transport: Transport | undefined;
+  /** Counts sockets; callbacks of an older one are ignored. */
+  let generation = 0;
+  let cancelTimer: (() => void) | undefined;
+  let stopWatching: (() => void) | undefined;
+  let attempt = 0;
+  let refusals = 0;
+  let hello: HelloOk | undefined;
+  let helloAtMs = 0;
+  let silenceFactor = 1;
+  let restartAtMs: number | undefined;
+
+  const heartbeat = makeHeartbeat({
+    clock,
+    limitMs: silenceLimitMs,
+    silent(silenceMs) {
+      silenceFactor *= 2;
+      lose('silent', `no frame for ${Math.round(silenceMs)} ms`);
+    },
+    woke: () => doubt('woke'),
+  });
 
   /** Someone doubts that the connection lives: probe it, or dial at once if there is none (S23). */
-  doubt(code: 'woke' | 'online' | 'visible'): void {
-    const wasConnected = this.phase === 'live';
-    if (!wasConnected) this.#attempt = 0;
-    if (!this.#move('doubt', code)) return;
+  function doubt(code: 'woke' | WakeHint): void {
+    const wasConnected = phase === 'live';
+    if (!wasConnected) attempt = 0;
+    if (!move('doubt', code)) return;
     if (!wasConnected) {
-      this.#dial();
+      dial();
       return;
     }
-    const method = this.#hello?.features.methods.includes('ping') ? 'ping' : 'health';
-    this.#after(this.#options.limits.probeTimeoutMs, () => {
-      this.#attempt = 0;
-      this.#lose('probe-unanswered', `no answer to ${method} within ${this.#options.limits.probeTimeoutMs} ms`);
+    const method = hello?.features.methods.includes('ping') ? 'ping' : 'health';
+    const { probeTimeoutMs } = limits;
+    after(probeTimeoutMs, () => {
+      attempt = 0;
+      lose('probe-unanswered', `no answer to ${method} within ${probeTimeoutMs} ms`);
     });
-    this.send(JSON.stringify({ type: 'req', id: probeId, method, params: {} }));
+    request(probeId, method, {});
   }
 
-  #dial(): void {
-    if (this.phase !== 'dialing') return;
-    const generation = ++this.#generation;
-    const { handshakeTimeoutMs } = this.#options.limits;
-    this.#after(handshakeTimeoutMs, () =>
-      this.#lose('handshake-timeout', `no hello-ok within ${handshakeTimeoutMs} ms`),
-    );
+  function dial(): void {
+    if (phase !== 'dialing') return;
+    const socket = ++generation;
+    const { handshakeTimeoutMs } = limits;
+    after(handshakeTimeoutMs, () => lose('handshake-timeout', `no hello-ok within ${handshakeTimeoutMs} ms`));
     try {
-      this.#transport = this.#options.dialer();
+      transport = dialer();
     } catch (error) {
-      this.#lose('dial-failed', asGatewayError(error).message);
+      lose('dial-failed', asGatewayError(error).message);
       return;
     }
-    this.#transport.open({
-      message: (text) => {
-        if (generation === this.#generation) this.#receive(text);
+    transport.open({
+      message(text) {
+        if (socket === generation) receive(text);
       },
       drained() {},
-      closed: (code, reason) => {
-        if (generation === this.#generation) this.#closed(code, reason);
+      closed(code, reason) {
+        if (socket === generation) closed(code, reason);
       },
     });
   }
 
-  #receive(text: string): void {
-    this.#heartbeat.touch();
+  function request(id: string, method: string, params: unknown): void {
+    transport?.send(requestText(id, method, params));
+  }
+
+  function receive(text: string): void {
+    heartbeat.touch();
     let frame: Frame;
     try {
       frame = JSON.parse(text) as Frame;
     } catch {
-      this.#lose('bad-frame', 'a message is not JSON');
+      lose('bad-frame', 'a message is not JSON');
       return;
     }
-    switch (this.phase) {
-      case 'dialing':
-        if (frame.type === 'event' && frame.event === 'connect.challenge') {
-          this.#answerChallenge(frame.payload as { nonce?: string; ts?: number }, this.#generation);
-        }
-        return;
-      case 'handshaking':
-        if (frame.type === 'res' && frame.id === connectId) this.#greeted(frame);
-        return;
-      default:
-        if (frame.type === 'event') this.#noticeEvent(frame, text.length);
-        else if (frame.type === 'res' && frame.id === probeId) {
-          this.#cancelTimer?.();
-          this.#move('answer', 'answered');
-        } else if (frame.type === 'res') this.#events.frame(frame, text.length);
+    if (phase === 'dialing') {
+      if (frame.type === 'event' && frame.event === 'connect.challenge')
+        void answerChallenge(frame.payload as Challenge);
+    } else if (phase === 'handshaking') {
+      if (frame.type === 'res' && frame.id === connectId) greeted(frame);
+    } else if (frame.type === 'event') {
+      noticeEvent(frame, text.length);
+    } else if (frame.type === 'res' && frame.id === probeId) {
+      cancelTimer?.();
+      move('answer', 'answered');
+    } else if (frame.type === 'res') {
+      events.frame(frame, text.length);
     }
   }
 
-  #noticeEvent(frame: EventFrame, units: number): void {
+  function noticeEvent(frame: EventFrame, units: number): void {
     if (frame.event === 'tick') return;
     if (frame.event === 'shutdown' && frame.stream === undefined) {
       const { restartExpectedMs, spreadMs = 0 } = frame.payload as { restartExpectedMs?: number; spreadMs?: number };
-      if (restartExpectedMs !== undefined) {
-        this.#restartAtMs = this.#options.clock.elapsed() + restartExpectedMs + this.#options.random() * spreadMs;
-      }
+      if (restartExpectedMs !== undefined) restartAtMs = clock.elapsed() + restartExpectedMs + random() * spreadMs;
     }
-    this.#events.frame(frame, units);
+    events.frame(frame, units);
   }
 
-  #answerChallenge(challenge: { nonce?: string; ts?: number }, generation: number): void {
-    if (!this.#move('challenge', 'challenged')) return;
-    this.#options.handshake.params(challenge).then(
-      (params) => {
-        if (generation !== this.#generation) return;
-        this.send(JSON.stringify({ type: 'req', id: connectId, method: 'connect', params }));
-      },
-      (error: unknown) => {
-        if (generation !== this.#generation) return;
-        this.#lose('dial-failed', `no credential: ${asGatewayError(error).message}`);
-      },
-    );
+  async function answerChallenge(challenge: Challenge): Promise<void> {
+    if (!move('challenge', 'challenged')) return;
+    const socket = generation;
+    try {
+      const params = await handshake.params(challenge);
+      if (socket === generation) request(connectId, 'connect', params);
+    } catch (error) {
+      if (socket === generation) lose('dial-failed', `no credential: ${asGatewayError(error).message}`);
+    }
   }
 
-  #greeted(frame: ResponseFrame): void {
-    const hello = frame.payload as HelloOk | undefined;
-    if (!frame.ok) {
-      this.#refused(GatewayError.fromWire(frame.error ?? { code: 'INTERNAL', message: 'refused' }));
-    } else if (hello?.type !== 'hello-ok') {
-      this.#lose('bad-frame', 'connect was not answered with hello-ok');
+  function greeted({ ok, payload, error }: ResponseFrame): void {
+    const greeting = payload as HelloOk | undefined;
+    if (!ok) {
+      refused(GatewayError.fromWire(error ?? { code: 'INTERNAL', message: 'refused' }));
+    } else if (greeting?.type !== 'hello-ok') {
+      lose('bad-frame', 'connect was not answered with hello-ok');
     } else {
-      this.#cancelTimer?.();
-      this.#refusals = 0;
-      this.#restartAtMs = undefined;
-      this.#hello = hello;
-      this.#helloAtMs = this.#options.clock.elapsed();
-      this.#heartbeat.start();
-      if (this.#move('hello', 'hello')) this.#events.hello(hello);
+      cancelTimer?.();
+      refusals = 0;
+      restartAtMs = undefined;
+      hello = greeting;
+      helloAtMs = clock.elapsed();
+      heartbeat.start();
+      if (move('hello', 'hello')) events.hello(greeting);
     }
   }
 
-  #refused(error: GatewayError): void {
-    const refusal = this.#options.handshake.refused(error);
-    if (refusal.action === 'retry') {
-      this.#lose('refused', error.message, { retryAfterMs: refusal.retryAfterMs, minMs: refusal.minMs, error });
-    } else {
-      this.#end('fail', 'refused', error.message, error);
-    }
+  function refused(error: GatewayError): void {
+    const retry = handshake.refused(error);
+    if (retry) lose('refused', error.message, { ...retry, error });
+    else end('fail', 'refused', error.message, error);
   }
 
-  #closed(closeCode: number, text: string): void {
+  function closed(closeCode: number, text: string): void {
     const reason = `closed with ${closeCode}${text ? `: ${text}` : ''}`;
     const action = closeAction(closeCode);
-    const isBeforeHello = this.phase === 'dialing' || this.phase === 'handshaking';
-    if (action === 'refused' && isBeforeHello) this.#refusals++;
-    if (action === 'fatal' || this.#refusals >= maxRefusals) {
-      const error = new GatewayError('FORBIDDEN', `The gateway ${reason}; change that, then connect() again.`, {
-        details: { closeCode },
-      });
-      this.#end('fail', 'fatal', reason, error, closeCode);
+    const isBeforeHello = phase === 'dialing' || phase === 'handshaking';
+    if (action === 'refused' && isBeforeHello) refusals++;
+    if (action === 'fatal' || refusals >= maxRefusals) {
+      const message = `The gateway ${reason}; change that, then connect() again.`;
+      end('fail', 'fatal', reason, new GatewayError('FORBIDDEN', message, { details: { closeCode } }), closeCode);
       return;
     }
-    const minMs = action === 'refused' || action === 'wait' ? patientMs : undefined;
-    this.#lose(this.phase === 'dialing' ? 'dial-failed' : 'closed-by-peer', reason, { closeCode, minMs });
+    const minMs = action === 'resume' ? undefined : patientMs;
+    lose(phase === 'dialing' ? 'dial-failed' : 'closed-by-peer', reason, { closeCode, minMs });
   }
 
   /** The socket is gone or given up: the next attempt gets its time. */
-  #lose(code: StateCode, reason: string, { closeCode, retryAfterMs, minMs, error }: Loss = {}): void {
-    if (!hasSocket(this.phase)) return;
-    const { clock, random, page } = this.#options;
-    const isStable = this.#hello && clock.elapsed() - this.#helloAtMs >= stableMs;
+  function lose(code: StateCode, reason: string, { closeCode, retryAfterMs = 0, minMs, error }: Loss = {}): void {
+    if (!hasSocket(phase)) return;
+    const isStable = hello && clock.elapsed() - helloAtMs >= stableMs;
     // After a sleep the end of the old connection may be heard of before any timer runs; that is a wake, too (S24).
-    if (isStable || this.#heartbeat.isOverdue) this.#attempt = 0;
-    this.#release(code === 'silent' || code === 'probe-unanswered' ? silentClose : normalClose, code);
-    const restartInMs = this.#restartAtMs === undefined ? 0 : Math.max(0, this.#restartAtMs - clock.elapsed());
-    this.#restartAtMs = undefined;
-    const delayMs = backoffMs(this.#attempt++, random, {
-      retryAfterMs: Math.max(retryAfterMs ?? 0, restartInMs),
-      minMs,
+    if (isStable || heartbeat.isOverdue) attempt = 0;
+    release(code === 'silent' || code === 'probe-unanswered' ? silentClose : normalClose, code);
+    const restartInMs = restartAtMs === undefined ? 0 : restartAtMs - clock.elapsed();
+    restartAtMs = undefined;
+    const delayMs = backoffMs(attempt++, random, { retryAfterMs: Math.max(retryAfterMs, restartInMs), minMs });
+    after(delayMs, () => {
+      if (move('due', 'due')) dial();
     });
-    this.#after(delayMs, () => {
-      if (this.#move('due', 'due')) this.#dial();
-    });
-    this.#events.lost();
-    this.#move(isOffline(page) ? 'offline' : 'lost', code, reason, {
-      retryAtMs: clock.now() + delayMs,
-      closeCode,
-      error,
-    });
+    events.lost();
+    const retryAtMs = clock.now() + delayMs;
+    move(isOffline(page) ? 'offline' : 'lost', code, reason, { retryAtMs, closeCode, error });
   }
 
-  #end(input: Input, code: StateCode, reason: string, error: GatewayError, closeCode?: number): void {
-    if (transition(this.phase, input) === undefined) return;
-    this.#release(normalClose, code);
-    this.#stopWatching?.();
-    this.#move(input, code, reason, {
-      error: input === 'fail' ? error : undefined,
-      closeCode,
-    });
-    this.#events.ended(error);
+  function end(
+    input: 'fail' | 'close',
+    code: StateCode,
+    reason: string,
+    error: GatewayError,
+    closeCode?: number,
+  ): void {
+    if (!transition(phase, input)) return;
+    release(normalClose, code);
+    stopWatching?.();
+    move(input, code, reason, { error: input === 'fail' ? error : undefined, closeCode });
+    events.ended(error);
   }
 
-  #release(code: number, reason: string): void {
-    this.#generation++;
-    this.#heartbeat.stop();
-    this.#cancelTimer?.();
-    this.#hello = undefined;
-    const transport = this.#transport;
-    this.#transport = undefined;
-    transport?.close(code, reason);
+  function release(code: number, reason: string): void {
+    generation++;
+    heartbeat.stop();
+    cancelTimer?.();
+    hello = undefined;
+    const socket = transport;
+    transport = undefined;
+    socket?.close(code, reason);
   }
 
-  #move(input: Input, code: StateCode, reason: string = code, more: Partial<StateChange> = {}): boolean {
-    const next = transition(this.phase, input);
-    if (next === undefined) return false;
-    const previous = this.phase;
-    this.phase = next;
-    this.#events.state({ state: next, previous, code, reason, ...more });
-    return this.phase === next;
+  function move(input: Input, code: StateCode, reason: string = code, more?: Partial<StateChange>): boolean {
+    const previous = phase;
+    const state = transition(phase, input);
+    if (!state) return false;
+    phase = state;
+    events.state({ state, previous, code, reason, ...more });
+    return phase === state;
   }
 
   /** One timer at a time: each phase waits for one thing. */
-  #after(delayMs: number, task: () => void): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = this.#options.clock.schedule(task, delayMs);
+  function after(delayMs: number, task: () => void): void {
+    cancelTimer?.();
+    cancelTimer = clock.schedule(task, delayMs);
   }
 
-  #silenceLimitMs(): number {
-    if (!this.#hello) return maxSilenceMs;
-    const { clock } = this.#options;
-    if (clock.elapsed() - this.#helloAtMs >= stableMs) this.#silenceFactor = 1;
-    const { tickIntervalMs } = this.#hello.policy;
-    const baseMs = hasStreams(this.#hello) ? 1.5 * tickIntervalMs : 2 * tickIntervalMs;
-    return Math.max(baseMs, Math.min(maxSilenceMs, baseMs * this.#silenceFactor));
+  function silenceLimitMs(): number {
+    if (!hello) return maxSilenceMs;
+    if (clock.elapsed() - helloAtMs >= stableMs) silenceFactor = 1;
+    const baseMs = hello.policy.tickIntervalMs * (hasStreams(hello) ? 1.5 : 2);
+    return Math.max(baseMs, Math.min(maxSilenceMs, baseMs * silenceFactor));
   }
+
+  return {
+    get phase() {
+      return phase;
+    },
+    start() {
+      if (!move('start', 'started')) return;
+      stopWatching = watchPage(page, doubt);
+      dial();
+    },
+    send: (text) => transport?.send(text),
+    resumed: () => void move('resumed', 'resumed'),
+    drop: (reason, retryAfterMs) => lose('refused', reason, { retryAfterMs, minMs: patientMs }),
+    fail: (error) => end('fail', 'fatal', error.message, error),
+    close() {
+      const error = new GatewayError('CLOSED', 'The client was closed; connect() again.');
+      end('close', 'closed', 'close() was called', error);
+    },
+  };
 }
 
 /** True when the gateway understands streams (S4). */

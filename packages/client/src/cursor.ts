@@ -40,10 +40,7 @@ export function applyFrame(cursor: Bookmark, frame: StreamEventFrame): Applied {
   });
   if (frame.event !== 'agent') return next(cursor.open);
   const payload = frame.payload as AgentPayload;
-  if (payload.stream === 'lifecycle') {
-    const { phase } = payload.data;
-    return next(phase === 'end' || phase === 'error' ? withoutRun(cursor.open, payload.runId) : cursor.open);
-  }
+  if (endsRun(payload)) return next(withoutRun(cursor.open, payload.runId));
   if (payload.stream !== 'assistant' && payload.stream !== 'thinking') return next(cursor.open);
   const { itemId, at, delta, replace } = payload.data;
   const key = openKey(payload.runId, payload.stream, itemId);
@@ -56,6 +53,11 @@ export function applyFrame(cursor: Bookmark, frame: StreamEventFrame): Applied {
   if (at === length) return next(open);
   const data = { ...payload.data, at: length, delta: delta.slice(length - at) };
   return next(open, { ...frame, from: cursor.offset + 1, payload: { ...payload, data } });
+}
+
+/** True for the last event of a run. */
+export function endsRun({ stream, data }: AgentPayload): boolean {
+  return stream === 'lifecycle' && (data.phase === 'end' || data.phase === 'error');
 }
 
 /** The bookmark of a reader that was just given `state`. */

@@ -1,28 +1,32 @@
 type Listener = (value: never) => void;
 
 /** Listeners by event name. One that throws does not break what called it: its error surfaces as any uncaught one. */
-export class Emitter<Events extends object> {
-  #listeners = new Map<keyof Events, Set<Listener>>();
+export interface Emitter<Events extends object> {
+  on<E extends keyof Events>(event: E, listener: (value: Events[E]) => void): () => void;
+  off<E extends keyof Events>(event: E, listener: (value: Events[E]) => void): void;
+  emit<E extends keyof Events>(event: E, value: Events[E]): void;
+}
 
-  on<E extends keyof Events>(event: E, listener: (value: Events[E]) => void): () => void {
-    const listeners = this.#listeners.get(event) ?? new Set();
-    this.#listeners.set(event, listeners.add(listener));
-    return () => this.off(event, listener);
-  }
-
-  off<E extends keyof Events>(event: E, listener: (value: Events[E]) => void): void {
-    this.#listeners.get(event)?.delete(listener);
-  }
-
-  emit<E extends keyof Events>(event: E, value: Events[E]): void {
-    for (const listener of [...(this.#listeners.get(event) ?? [])]) {
-      try {
-        listener(value as never);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+/** An emitter without listeners. */
+export function makeEmitter<Events extends object>(): Emitter<Events> {
+  const listeners = new Map<keyof Events, Set<Listener>>();
+  const of = (event: keyof Events) => listeners.get(event) ?? new Set();
+  return {
+    on(event, listener) {
+      listeners.set(event, of(event).add(listener));
+      return () => void of(event).delete(listener);
+    },
+    off: (event, listener) => void of(event).delete(listener),
+    emit(event, value) {
+      for (const listener of [...of(event)]) {
+        try {
+          listener(value as never);
+        } catch (error) {
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
       }
-    }
-  }
+    },
+  };
 }

@@ -1,6 +1,6 @@
-import type { GatewayError, StreamEventFrame } from '@openclaw/protocol/wire';
+import type { GatewayError } from '@openclaw/protocol/wire';
 import type { Bookmark } from './cursor.ts';
-import type { FeedReader, ResetPayload } from './feed.ts';
+import type { FeedReader } from './feed.ts';
 import type { Limits } from './limits.ts';
 import type { EventStream, EventsOptions, StreamEvent, StreamReset } from './stream-events.ts';
 import type { Subscriptions } from './subscriptions.ts';
@@ -12,118 +12,106 @@ type Caps = Pick<Limits, 'bufferedEvents' | 'bufferedUnits'>;
  * One iteration over a stream's events. What a slow consumer has not taken is held up to the caps; beyond them the reader
  * lets the stream go and reads on from its own position later: the gateway's log is the buffer.
  */
-export class EventReader implements EventStream<Item>, FeedReader, AsyncIterator<Item, undefined> {
-  cursor: Bookmark | undefined;
-  readonly needsState = true;
-  bookmark: Bookmark | undefined;
-  #subscriptions: Subscriptions;
-  #name: string;
-  #caps: Caps;
-  #signal: AbortSignal | undefined;
-  #items: { item: Item; units: number }[] = [];
-  #units = 0;
+export function readEvents(
+  subscriptions: Subscriptions,
+  name: string,
+  { bufferedEvents, bufferedUnits }: Caps,
+  { after, signal }: EventsOptions = {},
+): EventStream<Item> {
+  let phase: 'new' | 'joined' | 'behind' | 'ended' = 'new';
+  let bookmark = after;
+  let items: { item: Item; units: number }[] = [];
+  let heldUnits = 0;
   /** The event in the application's hands. */
-  #taken: Item | undefined;
-  #phase: 'new' | 'joined' | 'behind' | 'ended' = 'new';
-  #error: GatewayError | undefined;
-  #wake: (() => void) | undefined;
+  let taken: Item | undefined;
+  let error: GatewayError | undefined;
+  let wake: (() => void) | undefined;
 
-  constructor(subscriptions: Subscriptions, name: string, caps: Caps, { after, signal }: EventsOptions = {}) {
-    this.#subscriptions = subscriptions;
-    this.#name = name;
-    this.#caps = caps;
-    this.#signal = signal;
-    this.cursor = after;
-    this.bookmark = after;
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<Item, undefined> {
-    return this;
-  }
-
-  async next(): Promise<IteratorResult<Item, undefined>> {
-    // The handler of the event before has returned: only now it counts as handled (S12).
-    if (this.#taken) this.bookmark = this.#taken.bookmark;
-    this.#taken = undefined;
-    if (this.#phase === 'new') {
-      this.#signal?.addEventListener('abort', this.#abort, { once: true });
-      this.#join();
-    }
-    if (this.#signal?.aborted) this.#finish();
-    for (;;) {
-      const first = this.#items.shift();
-      if (first) {
-        this.#units -= first.units;
-        this.#taken = first.item;
-        return { done: false, value: first.item };
+  const reader: FeedReader = {
+    cursor: after,
+    needsState: true,
+    event: ({ event, payload, offset, from }, units) =>
+      push({ type: 'event', event, payload, offset, from, bookmark: reader.cursor as Bookmark }, units),
+    reset: ({ reason, state }) => push({ type: 'reset', reason, state, bookmark: reader.cursor as Bookmark }, 0),
+    ended(why) {
+      if (phase === 'ended') return;
+      if (typeof why === 'string') {
+        const last = reader.cursor ?? { stream: name, epoch: '', offset: 0, open: {} };
+        push({ type: 'reset', reason: why, bookmark: last }, 0);
+      } else if (why.code !== 'CLOSED') {
+        // One's own close() ends the loop; anything else is an error that the loop has to tell.
+        error = why;
       }
-      if (this.#phase === 'ended') {
-        const error = this.#error;
-        this.#error = undefined;
-        if (error) throw error;
-        return { done: true, value: undefined };
-      }
-      if (this.#phase === 'behind') this.#join();
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
+      release();
+    },
+  };
+
+  function join(): void {
+    phase = 'joined';
+    subscriptions.join(name, reader);
+  }
+
+  function push(item: Item, units: number): void {
+    items.push({ item, units });
+    heldUnits += units;
+    if (items.length >= bufferedEvents || heldUnits >= bufferedUnits) {
+      phase = 'behind';
+      subscriptions.leave(name, reader);
     }
+    wake?.();
   }
-
-  async return(): Promise<IteratorResult<Item, undefined>> {
-    this.#finish();
-    return { done: true, value: undefined };
-  }
-
-  event({ event, payload, offset, from }: StreamEventFrame, units: number): void {
-    const bookmark = this.cursor as Bookmark;
-    this.#push({ type: 'event', event, payload, offset, from, bookmark }, units);
-  }
-
-  reset({ reason, state }: ResetPayload): void {
-    const bookmark = this.cursor as Bookmark;
-    this.#push({ type: 'reset', reason, state, bookmark }, 0);
-  }
-
-  ended(why: 'deleted' | 'scope_lost' | GatewayError): void {
-    if (this.#phase === 'ended') return;
-    if (typeof why === 'string') {
-      const bookmark = this.cursor ?? { stream: this.#name, epoch: '', offset: 0, open: {} };
-      this.#push({ type: 'reset', reason: why, bookmark }, 0);
-    } else if (why.code !== 'CLOSED') {
-      // One's own close() ends the loop; anything else is an error that the loop has to tell.
-      this.#error = why;
-    }
-    this.#phase = 'ended';
-    this.#release();
-  }
-
-  #join(): void {
-    this.#phase = 'joined';
-    this.#subscriptions.join(this.#name, this);
-  }
-
-  #push(item: Item, units: number): void {
-    this.#items.push({ item, units });
-    this.#units += units;
-    if (this.#items.length >= this.#caps.bufferedEvents || this.#units >= this.#caps.bufferedUnits) {
-      this.#phase = 'behind';
-      this.#subscriptions.leave(this.#name, this);
-    }
-    this.#wake?.();
-  }
-
-  #abort = (): void => this.#finish();
 
   /** Ended from this side: nothing more is handed out. */
-  #finish(): void {
-    this.#items = [];
-    this.#error = undefined;
-    this.#phase = 'ended';
-    this.#subscriptions.leave(this.#name, this);
-    this.#release();
+  function finish(): void {
+    items = [];
+    error = undefined;
+    subscriptions.leave(name, reader);
+    release();
   }
 
-  #release(): void {
-    this.#signal?.removeEventListener('abort', this.#abort);
-    this.#wake?.();
+  function release(): void {
+    phase = 'ended';
+    signal?.removeEventListener('abort', finish);
+    wake?.();
   }
+
+  const iterator: AsyncIterator<Item, undefined> = {
+    async next() {
+      // The handler of the event before has returned: only now it counts as handled (S12).
+      bookmark = taken?.bookmark ?? bookmark;
+      taken = undefined;
+      if (phase === 'new') {
+        signal?.addEventListener('abort', finish, { once: true });
+        join();
+      }
+      if (signal?.aborted) finish();
+      for (;;) {
+        const first = items.shift();
+        if (first) {
+          heldUnits -= first.units;
+          taken = first.item;
+          return { done: false, value: taken };
+        }
+        if ((phase as string) === 'ended') {
+          const told = error;
+          error = undefined;
+          if (told) throw told;
+          return { done: true, value: undefined };
+        }
+        if (phase === 'behind') join();
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+    async return() {
+      finish();
+      return { done: true, value: undefined };
+    },
+  };
+
+  return {
+    get bookmark() {
+      return bookmark;
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  };
 }

@@ -1,4 +1,10 @@
-import type { GatewayError, Position, ResetReason, StreamEventFrame, StreamState } from '@openclaw/protocol/wire';
+import {
+  GatewayError,
+  type Position,
+  type ResetReason,
+  type StreamEventFrame,
+  type StreamState,
+} from '@openclaw/protocol/wire';
 import { applyFrame, type Bookmark, cursorOfState } from './cursor.ts';
 
 /** A snapshot as `stream.reset` carries it. */
@@ -13,7 +19,7 @@ export interface FeedReader {
   /** The last event applied; undefined until a snapshot, or the feed's own place, gives it one. */
   cursor: Bookmark | undefined;
   /** Without a cursor: true to begin with a snapshot, false to begin wherever the feed is. */
-  readonly needsState: boolean;
+  needsState: boolean;
   /** Where the feed last found a gap for it. */
   gapAt?: Bookmark | undefined;
   /** One event, applied; `cursor` is already behind it. */
@@ -23,12 +29,23 @@ export interface FeedReader {
   /** All that the stream held is told; what follows is live. */
   live?(): void;
   /** Nothing follows: the stream is gone, or may not be read. */
-  ended(why: 'deleted' | 'scope_lost' | GatewayError): void;
+  ended(why: EndReason): void;
 }
 
-/** What was asked of the gateway; `after` undefined asks for a snapshot. */
-export interface Ask {
-  after: Bookmark | undefined;
+/** Why nothing follows. */
+export type EndReason = 'deleted' | 'scope_lost' | GatewayError;
+
+/** The error for a stream that may not be read. */
+export function forbidden(stream: string): GatewayError {
+  return new GatewayError('FORBIDDEN', `Reading ${stream} needs another scope or role.`, {
+    details: { code: 'MISSING_SCOPE' },
+  });
+}
+
+/** What is asked of the gateway; `after` undefined asks for a snapshot. */
+interface Ask {
+  stream: string;
+  after: Position | undefined;
 }
 
 /**
@@ -49,7 +66,7 @@ export class Feed {
   /** The epoch of what the gateway sends on this connection; a reader of another one waits for its snapshot. */
   #epoch: string | undefined;
   /** As far as this feed itself has seen the stream. */
-  #head: Bookmark | undefined;
+  #head: Position | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -61,24 +78,17 @@ export class Feed {
     this.readers.add(reader);
     const head = this.#head;
     // From here on at the latest: what it waits for may come before the answer to an ask that is on its way.
-    if (!reader.cursor && !reader.needsState && head) reader.cursor = { ...head, open: {} };
+    if (head && !reader.needsState) reader.cursor ??= this.#bookmark(head);
     // The answer that is on its way shows whether it serves this reader too.
     if (this.asked || this.#expected) return false;
-    if (!this.isSubscribed || !head) return true;
-    const { cursor } = reader;
-    return !cursor || cursor.epoch !== head.epoch || cursor.offset !== head.offset;
+    return !this.isSubscribed || !head || !isAt(reader.cursor, head);
   }
 
-  /** From where to ask, so that nobody misses anything. */
-  oldest(): Bookmark | undefined {
-    let oldest: Bookmark | undefined;
-    for (const { cursor } of this.readers) {
-      if (!cursor) return undefined;
-      // Another epoch than the feed's, or a place that the stream has not come to, is the gateway's to judge (S15).
-      if (this.#head && (cursor.epoch !== this.#head.epoch || cursor.offset > this.#head.offset)) return cursor;
-      if (!oldest || cursor.offset < oldest.offset) oldest = cursor;
-    }
-    return oldest;
+  /** Asks from where nobody misses anything. */
+  ask(): Ask {
+    const oldest = this.#oldest();
+    this.asked = { stream: this.name, after: oldest && { epoch: oldest.epoch, offset: oldest.offset } };
+    return this.asked;
   }
 
   /** The connection is gone; the readers keep their places. */
@@ -89,25 +99,23 @@ export class Feed {
     this.#epoch = undefined;
   }
 
-  resumed(ask: Ask, epoch: string): boolean {
+  resumed(epoch: string): boolean {
+    const offset = this.asked?.after?.offset ?? 0;
     this.asked = undefined;
-    this.#epoch = epoch;
     this.#expected = undefined;
     this.isSubscribed = true;
-    const offset = ask.after?.offset ?? 0;
+    this.#epoch = epoch;
     // The gateway has come to where it resumes: whoever stands further back asks from there.
-    if (this.#head?.epoch !== epoch || this.#head.offset < offset) {
-      this.#head = { stream: this.canonical, epoch, offset, open: {} };
-    }
+    if (this.#head?.epoch !== epoch || this.#head.offset < offset) this.#head = { epoch, offset };
     for (const reader of this.readers) {
-      if (!reader.cursor && !reader.needsState) reader.cursor = { ...this.#head, open: {} };
+      if (!reader.needsState) reader.cursor ??= this.#bookmark(this.#head);
     }
     return [...this.readers].some(({ cursor }) => cursor?.epoch !== epoch || cursor.offset < offset);
   }
 
-  promisedState(ask: Ask): void {
+  promisedState(): void {
+    this.#expected = this.asked;
     this.asked = undefined;
-    this.#expected = ask;
     this.isSubscribed = true;
   }
 
@@ -115,7 +123,7 @@ export class Feed {
     this.#follow(frame);
     let mustAsk = false;
     for (const reader of [...this.readers]) {
-      if (reader.cursor?.epoch !== this.#epoch || !reader.cursor || !this.readers.has(reader)) continue;
+      if (!reader.cursor || reader.cursor.epoch !== this.#epoch || !this.readers.has(reader)) continue;
       const applied = applyFrame(reader.cursor, frame);
       if (applied.verdict === 'applied') {
         reader.cursor = applied.cursor;
@@ -131,7 +139,7 @@ export class Feed {
     this.#expected = undefined;
     this.#epoch = epoch;
     const cursor = cursorOfState(this.canonical, reset, state);
-    if (this.#head?.epoch !== epoch || this.#head.offset < offset || !expected) this.#head = { ...cursor, open: {} };
+    if (this.#head?.epoch !== epoch || this.#head.offset < offset || !expected) this.#head = { epoch, offset };
     let mustAsk = false;
     for (const reader of [...this.readers]) {
       const at = reader.cursor;
@@ -158,13 +166,28 @@ export class Feed {
   }
 
   /** Tells every reader that nothing follows, and lets go of them. */
-  end(why: 'deleted' | 'scope_lost' | GatewayError): void {
+  end(why: EndReason): void {
     this.isSubscribed = false;
     this.#head = undefined;
     this.cancelLinger?.();
     const readers = [...this.readers];
     this.readers.clear();
     for (const reader of readers) reader.ended(why);
+  }
+
+  #bookmark(at: Position): Bookmark {
+    return { stream: this.canonical, ...at, open: {} };
+  }
+
+  #oldest(): Bookmark | undefined {
+    let oldest: Bookmark | undefined;
+    for (const { cursor } of this.readers) {
+      if (!cursor) return undefined;
+      // Another epoch than the feed's, or a place that the stream has not come to, is the gateway's to judge (S15).
+      if (this.#head && (cursor.epoch !== this.#head.epoch || cursor.offset > this.#head.offset)) return cursor;
+      if (!oldest || cursor.offset < oldest.offset) oldest = cursor;
+    }
+    return oldest;
   }
 
   #follow(frame: StreamEventFrame): void {
@@ -179,15 +202,19 @@ export class Feed {
     if (this.asked || this.#expected || !reader.cursor) return false;
     const { cursor, gapAt } = reader;
     // A second gap at the same place is answered with a snapshot.
-    if (gapAt?.epoch === cursor.epoch && gapAt.offset === cursor.offset) reader.cursor = undefined;
+    if (isAt(gapAt, cursor)) reader.cursor = undefined;
     reader.gapAt = cursor;
     return true;
   }
+}
+
+function isAt(place: Position | undefined, other: Position): boolean {
+  return place?.epoch === other.epoch && place.offset === other.offset;
 }
 
 /** Whether a snapshot in the reader's own epoch is meant for it. */
 function concerns(expected: Ask | undefined, at: Bookmark, reason: ResetReason): boolean {
   // Unasked, the gateway replaces what every reader has; only a fresh subscription under another name does not.
   if (!expected) return reason !== 'no_position';
-  return expected.after?.epoch === at.epoch && expected.after.offset === at.offset;
+  return isAt(expected.after, at);
 }

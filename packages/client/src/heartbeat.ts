@@ -19,79 +19,77 @@ export interface HeartbeatOptions {
  * after another turn of the event loop, so that frames which arrived while this process was busy count, and it is
  * stretched by how late its own timer was.
  */
-export class Heartbeat {
-  #options: HeartbeatOptions;
-  #lastFrameMs = 0;
-  #dueMs = 0;
-  #lastWallMs = 0;
-  #lastElapsedMs = 0;
-  #isConfirming = false;
-  #cancel: (() => void) | undefined;
-
-  constructor(options: HeartbeatOptions) {
-    this.#options = options;
-  }
-
-  start(): void {
-    this.stop();
-    this.touch();
-    this.#remember();
-    this.#schedule();
-  }
-
-  stop(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
-    this.#isConfirming = false;
-  }
-
-  /** Whether its timer should have run long ago: the machine slept, and other news came first. */
-  get isOverdue(): boolean {
-    return this.#cancel !== undefined && this.#options.clock.elapsed() - this.#dueMs > sleptMs;
-  }
-
+export interface Heartbeat {
+  start(): void;
+  stop(): void;
   /** A frame arrived. */
-  touch(): void {
-    this.#lastFrameMs = this.#options.clock.elapsed();
+  touch(): void;
+  /** Whether its timer should have run long ago: the machine slept, and other news came first. */
+  readonly isOverdue: boolean;
+}
+
+/** A heartbeat that stands still until `start()`. */
+export function makeHeartbeat({ clock, limitMs, silent, woke }: HeartbeatOptions): Heartbeat {
+  let lastFrameMs = 0;
+  let dueMs = 0;
+  /** Wall time less elapsed time, as it last was. */
+  let offsetMs = 0;
+  let isConfirming = false;
+  let cancel: (() => void) | undefined;
+
+  function stop(): void {
+    cancel?.();
+    cancel = undefined;
+    isConfirming = false;
   }
 
-  #remember(): void {
-    this.#lastWallMs = this.#options.clock.now();
-    this.#lastElapsedMs = this.#options.clock.elapsed();
+  function touch(): void {
+    lastFrameMs = clock.elapsed();
   }
 
-  #schedule(delayMs?: number): void {
-    const { clock, limitMs } = this.#options;
-    const wait = delayMs ?? Math.max(0, Math.min(checkEveryMs, this.#lastFrameMs + limitMs() - clock.elapsed()));
-    this.#dueMs = clock.elapsed() + wait;
-    this.#cancel = clock.schedule(() => this.#check(), wait);
+  function schedule(waitMs = Math.max(0, Math.min(checkEveryMs, lastFrameMs + limitMs() - clock.elapsed()))): void {
+    dueMs = clock.elapsed() + waitMs;
+    cancel = clock.schedule(check, waitMs);
   }
 
-  #check(): void {
-    const { clock, limitMs, silent, woke } = this.#options;
+  function check(): void {
     const elapsedMs = clock.elapsed();
-    const lateMs = elapsedMs - this.#dueMs;
-    const driftMs = Math.abs(clock.now() - this.#lastWallMs - (elapsedMs - this.#lastElapsedMs));
-    this.#remember();
+    const lateMs = elapsedMs - dueMs;
+    const driftMs = Math.abs(clock.now() - elapsedMs - offsetMs);
+    offsetMs = clock.now() - elapsedMs;
     if (lateMs > sleptMs || driftMs > sleptMs) {
       // The gateway had no chance to be heard meanwhile; the probe that follows judges it.
-      this.#isConfirming = false;
-      this.touch();
-      this.#schedule();
+      isConfirming = false;
+      touch();
+      schedule();
       woke();
       return;
     }
-    this.#lastFrameMs += Math.max(0, lateMs);
-    const silenceMs = elapsedMs - this.#lastFrameMs;
+    lastFrameMs += Math.max(0, lateMs);
+    const silenceMs = elapsedMs - lastFrameMs;
     if (silenceMs < limitMs()) {
-      this.#isConfirming = false;
-      this.#schedule();
-    } else if (this.#isConfirming) {
-      this.stop();
+      isConfirming = false;
+      schedule();
+    } else if (isConfirming) {
+      stop();
       silent(silenceMs);
     } else {
-      this.#isConfirming = true;
-      this.#schedule(0);
+      isConfirming = true;
+      schedule(0);
     }
   }
+
+  return {
+    start() {
+      stop();
+      touch();
+      offsetMs = clock.now() - clock.elapsed();
+      schedule();
+    },
+    stop,
+    touch,
+    get isOverdue() {
+      return cancel !== undefined && clock.elapsed() - dueMs > sleptMs;
+    },
+  };
 }

@@ -10,7 +10,7 @@ import {
   type SessionState,
   sessionStream,
 } from '@openclaw/protocol/wire';
-import type { AnswerSink } from './request-queue.ts';
+import type { Answered } from './request-queue.ts';
 
 const sessionPrefix = 'session:';
 /** The one part that a v4 gateway's cumulative answer is told as. */
@@ -25,15 +25,10 @@ const keyless: ReadonlySet<string> = new Set([
   'sessions.reset',
 ]);
 
-/** True for a keyed method that v4 refuses to take a key for. */
-export function isKeyless(method: string): boolean {
-  return keyless.has(method);
-}
-
 export interface PlainBridgeOptions {
   hello: HelloOk;
   /** A request to the gateway that belongs to this connection. */
-  call(method: string, params: unknown, answer: AnswerSink): void;
+  call(method: string, params: unknown, answered: Answered): void;
   /** The error for what v4 does not have. It is made by the caller, so that this chunk shares no code with the first. */
   unsupported(message: string): GatewayError;
   /** Takes an event as a gateway with streams would send it. */
@@ -57,20 +52,25 @@ export class PlainBridge {
     this.#epoch = options.hello.server.connId;
   }
 
+  /** True for a keyed method that v4 refuses to take a key for. */
+  isKeyless(method: string): boolean {
+    return keyless.has(method);
+  }
+
   /** Answers `streams.subscribe` and `streams.unsubscribe` in the gateway's place. */
-  call(method: string, params: unknown, answer: AnswerSink): void {
+  call(method: string, params: unknown, answered: Answered): void {
     const { streams } = params as { streams: { stream: string }[] };
     if (method !== 'streams.subscribe') {
-      answer.resolve({ streams });
+      answered(undefined, { streams });
       return;
     }
     const other = streams.find(({ stream }) => !stream.startsWith(sessionPrefix));
     if (other) {
-      answer.reject(this.#options.unsupported(`${other.stream} can't be read: this gateway has no streams.`));
+      answered(this.#options.unsupported(`${other.stream} can't be read: this gateway has no streams.`));
       return;
     }
     const names = streams.map(({ stream }) => this.#canonical(stream));
-    answer.resolve({
+    answered(undefined, {
       streams: names.map((stream) => ({ stream, epoch: this.#epoch, head: this.#offset(stream), result: 'snapshot' })),
     });
     for (const name of names) this.#snapshot(name);
@@ -102,32 +102,19 @@ export class PlainBridge {
     const { call, hello } = this.#options;
     const sessionKey = stream.slice(sessionPrefix.length);
     const subscribe = 'sessions.messages.subscribe';
-    if (hello.features.methods.includes(subscribe)) call(subscribe, { key: sessionKey }, { resolve() {}, reject() {} });
-    const tell = (state: SessionState | undefined) => {
+    if (hello.features.methods.includes(subscribe)) call(subscribe, { key: sessionKey }, () => {});
+    call('chat.history', { sessionKey, limit: 50 }, (error, history) => {
+      const state = error ? undefined : readState(history as Result<'chat.history'>);
+      for (const { runId, parts } of state?.runs ?? []) {
+        for (const part of parts) {
+          if (part.kind === 'text') this.#texts.set(`${runId} assistant ${part.itemId}`, part.text);
+        }
+      }
       const place = { stream, epoch: this.#epoch, offset: this.#offset(stream) };
-      this.#options.event({
-        type: 'event',
-        event: 'stream.reset',
-        payload: { ...place, reason: 'no_position', state },
-      });
-      this.#options.event({ type: 'event', event: 'stream.live', payload: place });
-    };
-    call(
-      'chat.history',
-      { sessionKey, limit: 50 },
-      {
-        resolve: (history) => {
-          const state = readState(history as Result<'chat.history'>);
-          for (const { runId, parts } of state.runs) {
-            for (const part of parts) {
-              if (part.kind === 'text') this.#texts.set(`${runId} assistant ${part.itemId}`, part.text);
-            }
-          }
-          tell(state);
-        },
-        reject: () => tell(undefined),
-      },
-    );
+      const tell = (event: string, payload: unknown) => this.#options.event({ type: 'event', event, payload });
+      tell('stream.reset', { ...place, reason: 'no_position', state });
+      tell('stream.live', place);
+    });
   }
 
   #agent({ runId, stream, data }: AgentPayload): RunPart[] {

@@ -1,42 +1,39 @@
-import { type Clock, GatewayError, methodTable, type ResponseFrame, randomId } from '@openclaw/protocol/wire';
+import { type Clock, GatewayError, methodReplay, type ResponseFrame, randomId } from '@openclaw/protocol/wire';
 import { backoffMs } from './backoff.ts';
 import type { RestoredOutcome } from './gateway.ts';
 import { type Limits, maxRequestTimeoutMs } from './limits.ts';
-import type { QueueStore, StoredRequest } from './queue-store.ts';
+import type { QueueStore } from './queue-store.ts';
 import type { Replay, RequestOptions } from './request.ts';
 
 /** Answers when something has happened: it does not count as in flight. */
 const waitingMethod = 'agent.wait';
-/** What a frame has beside its params, at most about. */
-const envelopeBytes = 512;
 
 export interface RequestQueueOptions {
   clock: Clock;
   random: () => number;
   limits: Limits;
   methods: Readonly<Record<string, Replay>>;
+  /** Tells the keyed methods whose params this gateway has closed without a key. */
+  isKeyless(method: string): boolean;
   store: QueueStore | undefined;
   send(text: string): void;
   restored(outcome: RestoredOutcome): void;
 }
 
-/** Who gets the answer to a request, within the frame that brings it. */
-export interface AnswerSink {
-  resolve(result: unknown): void;
-  reject(error: GatewayError): void;
-}
+/** Gets the answer to a request, within the frame that brings it: an error, or a result. */
+export type Answered = (error: GatewayError | undefined, result?: unknown) => void;
 
-interface Entry extends AnswerSink {
+interface Entry {
   id: string;
   method: string;
-  params: unknown;
-  /** The params as JSON, key included. */
+  params: Record<string, unknown>;
+  /** The frame, as the params were at the time of the call. */
   text: string;
   bytes: number;
   key: string | undefined;
   replay: Replay;
-  /** Later requests of the same session wait while this one is refused. */
-  session: string | undefined;
+  /** Of one line, later requests wait while this one is refused: the session's key, or the entry alone. */
+  line: unknown;
   /** Belongs to one connection: sent at once, fails with it. */
   isControl: boolean;
   expectsFinal: boolean;
@@ -47,6 +44,9 @@ interface Entry extends AnswerSink {
   refusals: number;
   notBeforeMs: number;
   expiresAt: number;
+  /** Where it is kept until it is settled, if anywhere. */
+  store: QueueStore | undefined;
+  answered: Answered;
   release(): void;
 }
 
@@ -54,290 +54,254 @@ interface Entry extends AnswerSink {
  * The requests that have no answer yet, in the order of the calls (S19). Sends them when there is a connection, again after
  * the next one, and settles every one: answer, error, abort, deadline or close.
  */
-export class RequestQueue {
-  #options: RequestQueueOptions;
-  #entries = new Map<string, Entry>();
-  /** Bytes that the gateway takes; undefined while there is no connection. */
-  #maxPayloadBytes: number | undefined;
-  #isReady = false;
-  #isKeyless: (method: string) => boolean = () => false;
-  #isLoading = false;
-  #cancelTimer: (() => void) | undefined;
-  #ended: GatewayError | undefined;
-
-  constructor(options: RequestQueueOptions) {
-    this.#options = options;
-  }
-
+export interface RequestQueue {
   /** Takes over what an earlier page left unanswered; nothing newer is sent before. */
-  async load(): Promise<void> {
-    const { store, clock, restored } = this.#options;
-    if (!store) return;
-    this.#isLoading = true;
-    const newer = this.#entries;
-    try {
-      const stored = await store.load();
-      this.#entries = new Map();
-      for (const { id, method, params, idempotencyKey, expiresAt, isSent } of stored) {
-        const timeoutMs = Math.max(0, expiresAt - clock.now());
-        const outcome = { method, idempotencyKey };
-        const sink: AnswerSink = {
-          resolve: (result) => restored({ ...outcome, result }),
-          reject: (error) => restored({ ...outcome, error }),
-        };
-        this.#add({ id, method, params, wasCut: isSent }, { timeoutMs, idempotencyKey, replay: 'keyed' }, sink);
-      }
-      for (const entry of newer.values()) this.#entries.set(entry.id, entry);
-    } catch {
-      // A store that can't be read costs what it held, not what is new.
-      this.#entries = newer;
-    }
-    this.#isLoading = false;
-    this.flush();
-  }
-
-  /** Sends a request as soon as it may go, and resolves with its result. */
-  add(method: string, params: unknown, options: RequestOptions = {}): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#add({ id: randomId(8), method, params }, options, { resolve, reject });
-    });
-  }
-
+  load(): Promise<void>;
+  /** Sends a request as soon as it may go, and resolves with its result. `isControl`: as with `call`. */
+  add(method: string, params: unknown, options?: RequestOptions, isControl?: boolean): Promise<unknown>;
   /** Sends a request that belongs to the current connection: at once, and it fails with it. */
-  addControl(method: string, params: unknown, sink: AnswerSink): void {
-    this.#add({ id: randomId(8), method, params, isControl: true }, {}, sink);
-  }
-
+  call(method: string, params: unknown, answered: Answered): void;
   /** Takes back the request with this key if it never left. */
-  cancelUnsent(key: string): boolean {
-    for (const entry of this.#entries.values()) {
-      if (entry.key !== key || entry.isInFlight || entry.wasCut) continue;
-      this.#settle(entry, aborted('taken back, never sent'));
-      return true;
-    }
-    return false;
-  }
-
+  cancelUnsent(key: string): boolean;
   /** Admitted: what belongs to this connection is sent, everything else after `ready()`. */
-  connected(maxPayloadBytes: number): void {
-    this.#maxPayloadBytes = maxPayloadBytes;
-  }
-
-  /** `isKeyless` tells the keyed methods whose params this gateway has closed without a key. */
-  ready(isKeyless: (method: string) => boolean = () => false): void {
-    this.#isReady = true;
-    this.#isKeyless = isKeyless;
-    this.flush();
-  }
-
-  disconnected(): void {
-    this.#maxPayloadBytes = undefined;
-    this.#isReady = false;
-    for (const entry of [...this.#entries.values()]) {
-      if (entry.isControl) {
-        this.#settle(entry, new GatewayError('UNAVAILABLE', `${entry.method}: connection lost`, { retryable: true }));
-      } else if (entry.isInFlight && !this.#isRepeatable(entry)) {
-        this.#settle(entry, unknownOutcome(entry.method, 'connection lost'));
-      } else if (entry.isInFlight) {
-        entry.isInFlight = false;
-        entry.isAccepted = false;
-        entry.wasCut = true;
-      }
-    }
-  }
-
+  connected(maxPayloadBytes: number): void;
+  ready(): void;
+  disconnected(): void;
   /** The answer to a request; one that nobody waits for is ignored. */
-  answer({ id, ok, payload, error }: ResponseFrame): void {
-    const entry = this.#entries.get(id);
-    if (!entry) return;
-    if (ok) {
-      const isFirstOfTwo = entry.expectsFinal && (payload as { status?: unknown } | null)?.status === 'accepted';
-      if (isFirstOfTwo) entry.isAccepted = true;
-      else this.#settle(entry, undefined, payload);
-    } else {
-      const refusal = GatewayError.fromWire(error ?? { code: 'INTERNAL', message: entry.method });
-      if (refusal.retryable && entry.replay !== 'never') this.#postpone(entry, refusal);
-      else this.#settle(entry, refusal);
-    }
-    this.flush();
-  }
-
+  answer(frame: ResponseFrame): void;
   /** Rejects everything, now and from now on. */
-  end(error: GatewayError): void {
-    this.#ended = error;
-    this.#cancelTimer?.();
-    for (const entry of [...this.#entries.values()]) this.#settle(entry, error);
-  }
+  end(error: GatewayError): void;
+}
+
+/** An empty queue; nothing leaves it before `connected()`. */
+export function makeRequestQueue(options: RequestQueueOptions): RequestQueue {
+  const { clock, random, limits, methods, isKeyless, send, restored } = options;
+  let entries = new Map<string, Entry>();
+  /** Bytes that the gateway takes; undefined while there is no connection. */
+  let maxPayloadBytes: number | undefined;
+  let isReady = false;
+  let isLoading = false;
+  let cancelTimer: (() => void) | undefined;
+  let ended: GatewayError | undefined;
 
   /** Sends what may go, in order. */
-  flush(): void {
-    if (this.#maxPayloadBytes === undefined) return;
-    const isReady = this.#isReady && !this.#isLoading;
-    const nowMs = this.#options.clock.elapsed();
-    const held = new Set<string>();
-    let free = this.#options.limits.inFlight;
+  function flush(): void {
+    if (maxPayloadBytes === undefined) return;
+    const all = [...entries.values()];
+    const nowMs = clock.elapsed();
+    const held = new Set<unknown>();
+    let free = limits.inFlight - all.filter((entry) => entry.isInFlight && isCounted(entry)).length;
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const entry of this.#entries.values()) if (isCounted(entry)) free--;
-    for (const entry of [...this.#entries.values()]) {
-      const { session } = entry;
-      const isHeld = session !== undefined && held.has(session);
-      if (session !== undefined && entry.refusals > 0) held.add(session);
-      if (entry.isInFlight || isHeld || !(isReady || entry.isControl)) continue;
-      if (entry.notBeforeMs > nowMs) {
-        nextMs = Math.min(nextMs, entry.notBeforeMs);
-        continue;
-      }
-      const isFree = entry.isControl || entry.method === waitingMethod;
-      if (!isFree && free <= 0) {
-        if (session !== undefined) held.add(session);
-        continue;
-      }
-      if (!isFree) free--;
-      this.#send(entry);
+    for (const entry of all) {
+      const isHeld = held.has(entry.line);
+      if (entry.refusals > 0) held.add(entry.line);
+      if (entry.isInFlight || isHeld || !(entry.isControl || (isReady && !isLoading))) continue;
+      if (entry.notBeforeMs > nowMs) nextMs = Math.min(nextMs, entry.notBeforeMs);
+      else if (!isCounted(entry) || free-- > 0) dispatch(entry, maxPayloadBytes);
+      else held.add(entry.line);
     }
-    this.#cancelTimer?.();
-    this.#cancelTimer =
-      nextMs === Number.POSITIVE_INFINITY
-        ? undefined
-        : this.#options.clock.schedule(() => this.flush(), nextMs - nowMs);
+    cancelTimer?.();
+    if (nextMs < Number.POSITIVE_INFINITY) cancelTimer = clock.schedule(flush, nextMs - nowMs);
   }
 
-  #add(
-    request: Pick<Entry, 'id' | 'method' | 'params'> & Partial<Pick<Entry, 'wasCut' | 'isControl'>>,
-    options: RequestOptions,
-    { resolve, reject }: AnswerSink,
+  function dispatch(entry: Entry, maxBytes: number): void {
+    const { id, method, params, text, bytes } = entry;
+    if (bytes > maxBytes) {
+      const message = `${method} has ${bytes} bytes, the gateway takes ${maxBytes}; send less.`;
+      settle(entry, new GatewayError('INVALID_REQUEST', message));
+      return;
+    }
+    entry.isInFlight = true;
+    keep(entry);
+    send(isKeyless(method) ? requestText(id, method, { ...params, idempotencyKey: undefined }) : text);
+  }
+
+  function enter(
+    request: { id?: string; method: string; params: unknown; wasCut?: boolean; isControl?: boolean },
+    { idempotencyKey, replay: askedReplay, timeoutMs: askedMs, signal, expectFinal }: RequestOptions,
+    answered: Answered,
   ): void {
-    const { clock, limits, methods } = this.#options;
-    const { id, method, wasCut = false, isControl = false } = request;
+    const { id = randomId(8), method, wasCut = false, isControl = false } = request;
     const given = (request.params ?? {}) as Record<string, unknown>;
-    const askedKey =
-      options.idempotencyKey ?? (typeof given.idempotencyKey === 'string' ? given.idempotencyKey : undefined);
+    const askedKey = idempotencyKey ?? (typeof given.idempotencyKey === 'string' ? given.idempotencyKey : undefined);
     const replay =
-      methodTable[method]?.replay ?? methods[method] ?? options.replay ?? (askedKey === undefined ? 'never' : 'keyed');
+      methodReplay.get(method) ?? methods[method] ?? askedReplay ?? (askedKey === undefined ? 'never' : 'keyed');
     const key = replay === 'keyed' ? (askedKey ?? randomId()) : undefined;
-    const timeoutMs = Math.min(options.timeoutMs ?? limits.requestTimeoutMs, maxRequestTimeoutMs);
+    const timeoutMs = Math.min(askedMs ?? limits.requestTimeoutMs, maxRequestTimeoutMs);
     const session = given.sessionKey ?? (method.startsWith('sessions.') ? given.key : undefined);
+    const params = key === undefined ? given : { ...given, idempotencyKey: key };
+    const text = requestText(id, method, params);
+    const bytes = new TextEncoder().encode(text).length;
+    const isExempt = isControl || wasCut;
+    const problem = ended ?? (signal?.aborted ? aborted(method, signal.reason) : isExempt ? undefined : full(bytes));
+    if (problem) {
+      answered(problem);
+      return;
+    }
     const entry: Entry = {
       id,
       method,
-      params: key === undefined ? given : { ...given, idempotencyKey: key },
-      text: '',
-      bytes: 0,
+      params,
+      text,
+      bytes,
       key,
       replay,
-      session: typeof session === 'string' && replay !== 'safe' ? session : undefined,
+      line: typeof session === 'string' && replay !== 'safe' ? session : request,
       isControl,
-      expectsFinal: method === 'agent' && options.expectFinal !== false,
+      expectsFinal: method === 'agent' && expectFinal !== false,
       isAccepted: false,
       isInFlight: false,
       wasCut,
       refusals: 0,
       notBeforeMs: 0,
       expiresAt: clock.now() + timeoutMs,
-      resolve,
-      reject,
-      release() {},
+      store: key === undefined || isControl ? undefined : options.store,
+      answered,
+      release() {
+        cancelDeadline();
+        signal?.removeEventListener('abort', abort);
+      },
     };
-    const problem = this.#admit(entry, options.signal);
-    if (problem) {
-      reject(problem);
-      return;
-    }
-    const cancelDeadline = clock.schedule(() => this.#settle(entry, pastDeadline(entry, timeoutMs)), timeoutMs);
-    const abort = () => this.#settle(entry, aborted(method, options.signal?.reason));
-    options.signal?.addEventListener('abort', abort, { once: true });
-    entry.release = () => {
-      cancelDeadline();
-      options.signal?.removeEventListener('abort', abort);
-    };
-    this.#entries.set(id, entry);
-    this.#store(entry);
-    this.flush();
+    const cancelDeadline = clock.schedule(() => settle(entry, pastDeadline(entry, timeoutMs)), timeoutMs);
+    const abort = () => settle(entry, aborted(method, signal?.reason));
+    signal?.addEventListener('abort', abort, { once: true });
+    entries.set(id, entry);
+    keep(entry);
+    flush();
   }
 
-  /** What keeps the request out, if anything. */
-  #admit(entry: Entry, signal: AbortSignal | undefined): GatewayError | undefined {
-    if (this.#ended) return this.#ended;
-    if (signal?.aborted) return aborted(entry.method, signal.reason);
-    entry.text = JSON.stringify(entry.params);
-    entry.bytes = new TextEncoder().encode(entry.text).length;
-    const waiting = this.#waiting();
-    if (entry.isControl || entry.wasCut || (this.#isReady && !this.#isLoading && waiting.length === 0))
-      return undefined;
-    const { queuedRequests, queuedBytes } = this.#options.limits;
-    const bytes = waiting.reduce((sum, other) => sum + other.bytes, entry.bytes);
-    if (waiting.length < queuedRequests && bytes <= queuedBytes) return undefined;
-    return new GatewayError(
-      'QUEUE_FULL',
-      `${waiting.length} requests wait, ${bytes} bytes with ${entry.method}; wait until the connection is live.`,
-      { retryable: true },
-    );
-  }
-
-  /** Entries that never left. */
-  #waiting(): Entry[] {
-    return [...this.#entries.values()].filter((entry) => !entry.isInFlight && !entry.wasCut && entry.refusals === 0);
-  }
-
-  #send(entry: Entry): void {
-    const { id, method, bytes } = entry;
-    const maxBytes = (this.#maxPayloadBytes ?? 0) - envelopeBytes;
-    if (bytes > maxBytes) {
-      const message = `${method} has ${bytes} bytes, the gateway takes ${maxBytes}; send less.`;
-      this.#settle(entry, new GatewayError('INVALID_REQUEST', message));
-      return;
-    }
-    let { text } = entry;
-    if (this.#isKeyless(method)) text = JSON.stringify({ ...(entry.params as object), idempotencyKey: undefined });
-    const frame = `{"type":"req","id":${JSON.stringify(id)},"method":${JSON.stringify(method)},"params":${text}}`;
-    entry.isInFlight = true;
-    this.#store(entry);
-    this.#options.send(frame);
+  /** The refusal of a request that would have to wait where there is no room. */
+  function full(addedBytes: number): GatewayError | undefined {
+    const waiting = [...entries.values()].filter((entry) => isUnsent(entry) && entry.refusals === 0);
+    if (isReady && !isLoading && waiting.length === 0) return undefined;
+    const bytes = waiting.reduce((sum, entry) => sum + entry.bytes, addedBytes);
+    if (waiting.length < limits.queuedRequests && bytes <= limits.queuedBytes) return undefined;
+    const message = `${waiting.length} requests wait, ${bytes} bytes with this one; wait until the connection is live.`;
+    return new GatewayError('QUEUE_FULL', message, { retryable: true });
   }
 
   /** Without its key a repeated request would be executed twice, unless it names what it ends. */
-  #isRepeatable({ method, params, replay }: Entry): boolean {
-    if (replay === 'never') return false;
-    return !this.#isKeyless(method) || (params as { runId?: unknown }).runId !== undefined;
+  function isRepeatable({ method, params, replay }: Entry): boolean {
+    return replay !== 'never' && (!isKeyless(method) || params.runId !== undefined);
   }
 
-  #postpone(entry: Entry, refusal: GatewayError): void {
-    const { clock, random } = this.#options;
-    entry.isInFlight = false;
-    entry.isAccepted = false;
-    const delayMs = backoffMs(entry.refusals++, random, { retryAfterMs: refusal.retryAfterMs });
-    entry.notBeforeMs = clock.elapsed() + delayMs;
-  }
-
-  #settle(entry: Entry, error: GatewayError | undefined, result?: unknown): void {
-    if (!this.#entries.delete(entry.id)) return;
+  function settle(entry: Entry, error: GatewayError | undefined, result?: unknown): void {
+    if (!entries.delete(entry.id)) return;
     entry.release();
-    if (entry.replay === 'keyed' && !entry.isControl) ignoreFailure(() => this.#options.store?.remove(entry.id));
-    if (error) entry.reject(error);
-    else entry.resolve(result);
+    void quietly(() => entry.store?.remove(entry.id));
+    entry.answered(error, result);
   }
 
-  #store(entry: Entry): void {
-    const { id, method, params, key, expiresAt } = entry;
-    if (key === undefined || entry.isControl) return;
-    const stored: StoredRequest = {
-      id,
-      method,
-      params,
-      idempotencyKey: key,
-      expiresAt,
-      isSent: entry.isInFlight || entry.wasCut,
-    };
-    ignoreFailure(() => this.#options.store?.put(stored));
-  }
+  return {
+    async load() {
+      const { store } = options;
+      if (!store) return;
+      isLoading = true;
+      const newer = entries;
+      try {
+        const stored = await store.load();
+        entries = new Map();
+        for (const { id, method, params, idempotencyKey, expiresAt, isSent } of stored) {
+          const timeoutMs = Math.max(0, expiresAt - clock.now());
+          enter(
+            { id, method, params, wasCut: isSent },
+            { timeoutMs, idempotencyKey, replay: 'keyed' },
+            (error, result) => restored({ method, idempotencyKey, result, error }),
+          );
+        }
+      } catch {
+        // A store that can't be read costs what it held, not what is new.
+      }
+      for (const [id, entry] of newer) entries.set(id, entry);
+      isLoading = false;
+      flush();
+    },
+
+    add: (method, params, requestOptions = {}, isControl = false) =>
+      new Promise((resolve, reject) => {
+        enter({ method, params, isControl }, requestOptions, (error, result) =>
+          error ? reject(error) : resolve(result),
+        );
+      }),
+
+    call: (method, params, answered) => enter({ method, params, isControl: true }, {}, answered),
+
+    cancelUnsent(key) {
+      const unsent = [...entries.values()].find((entry) => entry.key === key && isUnsent(entry));
+      if (unsent) settle(unsent, aborted('taken back, never sent'));
+      return unsent !== undefined;
+    },
+
+    connected(bytes) {
+      maxPayloadBytes = bytes;
+    },
+
+    ready() {
+      isReady = true;
+      flush();
+    },
+
+    disconnected() {
+      maxPayloadBytes = undefined;
+      isReady = false;
+      for (const entry of [...entries.values()]) {
+        if (entry.isControl) {
+          settle(entry, new GatewayError('UNAVAILABLE', `${entry.method}: connection lost`, { retryable: true }));
+        } else if (entry.isInFlight && !isRepeatable(entry)) {
+          settle(entry, unknownOutcome(entry.method, 'connection lost'));
+        } else if (entry.isInFlight) {
+          entry.wasCut = true;
+          takeBack(entry);
+        }
+      }
+    },
+
+    answer({ id, ok, payload, error }) {
+      const entry = entries.get(id);
+      if (!entry) return;
+      const refusal = ok ? undefined : GatewayError.fromWire(error ?? { code: 'INTERNAL', message: entry.method });
+      if (refusal?.retryable && entry.replay !== 'never') {
+        takeBack(entry);
+        entry.notBeforeMs = clock.elapsed() + backoffMs(entry.refusals++, random, refusal);
+      } else if (ok && entry.expectsFinal && (payload as { status?: unknown } | null)?.status === 'accepted') {
+        entry.isAccepted = true;
+      } else {
+        settle(entry, refusal, payload);
+      }
+      flush();
+    },
+
+    end(error) {
+      ended = error;
+      cancelTimer?.();
+      for (const entry of [...entries.values()]) settle(entry, error);
+    },
+  };
 }
 
-function isCounted({ isInFlight, isAccepted, isControl, method }: Entry): boolean {
-  return isInFlight && !isAccepted && !isControl && method !== waitingMethod;
+/** It never left, for all that is known. */
+function isUnsent({ isInFlight, wasCut }: Entry): boolean {
+  return !isInFlight && !wasCut;
+}
+
+/** It is here again, to be sent again. */
+function takeBack(entry: Entry): void {
+  entry.isInFlight = false;
+  entry.isAccepted = false;
+}
+
+function keep(entry: Entry): void {
+  const { id, method, params, key: idempotencyKey = '', expiresAt, store } = entry;
+  void quietly(() => store?.put({ id, method, params, idempotencyKey, expiresAt, isSent: !isUnsent(entry) }));
+}
+
+/** Whether it takes one of the places in flight once it is sent. */
+function isCounted({ isAccepted, isControl, method }: Entry): boolean {
+  return !isAccepted && !isControl && method !== waitingMethod;
 }
 
 function pastDeadline(entry: Entry, timeoutMs: number): GatewayError {
-  if (entry.isInFlight || entry.wasCut) return unknownOutcome(entry.method, `no answer within ${timeoutMs} ms`);
+  if (!isUnsent(entry)) return unknownOutcome(entry.method, `no answer within ${timeoutMs} ms`);
   return new GatewayError('DEADLINE', `${entry.method} was not sent within ${timeoutMs} ms, so not executed.`);
 }
 
@@ -349,9 +313,14 @@ function aborted(what: string, cause?: unknown): GatewayError {
   return new GatewayError('ABORTED', `Aborted: ${what}`, { cause });
 }
 
-function ignoreFailure(action: () => void | Promise<void> | undefined): void {
+/** The frame of a request. */
+export function requestText(id: string, method: string, params: unknown): string {
+  return JSON.stringify({ type: 'req', id, method, params });
+}
+
+async function quietly(action: () => void | Promise<void> | undefined): Promise<void> {
   try {
-    action()?.catch(() => {});
+    await action();
   } catch {
     // What a store can't keep lives as long as the page.
   }

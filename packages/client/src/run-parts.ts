@@ -1,4 +1,5 @@
-import type { AgentPayload, Part, ResetReason, RunPartData } from '@openclaw/protocol';
+import type { Part, ResetReason, RunPart, RunPartData } from '@openclaw/protocol';
+import type { RunRecord } from './run-log.ts';
 
 /** Text of the answer or of the thinking. */
 export interface TextPart {
@@ -48,119 +49,123 @@ export type StreamedPart = TextPart | ToolPart | ApprovalPart | StatusPart | Not
 type Resolve = (approvalId: string, decision: 'allow' | 'deny') => Promise<'allow' | 'deny'>;
 
 /** Turns what a run's stream says into parts, knowing what was told before. One per iteration. */
-export class PartFold {
+export interface PartFold {
+  /** The parts that a record of the run gives. */
+  tell(record: RunRecord): StreamedPart[];
+  /** The parts that bring the reader to the text of the final answer, when the run ended out of sight. */
+  finish(answer: string): StreamedPart[];
+}
+
+/** A fold that has told nothing; `resolve` answers an approval. */
+export function makePartFold(resolve: Resolve): PartFold {
   /** The whole text of each part, by kind and part, in the order of their appearance. */
-  #texts = new Map<string, string>();
-  #told = new Map<string, string>();
-  #resolve: Resolve;
+  const texts = new Map<string, string>();
+  const told = new Map<string, string>();
 
-  constructor(resolve: Resolve) {
-    this.#resolve = resolve;
-  }
-
-  /** The parts that one event of the run gives. */
-  step({ stream, data }: AgentPayload): StreamedPart[] {
+  /** `isState`: it tells how things stand, so what was told before is no news. */
+  function step({ stream, data }: RunPart, isState = false): StreamedPart[] {
+    const isNews = (id: string, phase: string) => note(`${stream} ${id}`, phase) || !isState;
     switch (stream) {
       case 'assistant':
       case 'thinking': {
-        const type = stream === 'assistant' ? 'text' : 'thinking';
-        if (data.replace) return this.#setText(type, data.itemId, data.delta);
-        const known = this.#text(type, data.itemId);
+        const type = stream === 'assistant' ? 'text' : stream;
+        const { itemId, at, delta, replace } = data;
+        if (replace) return setText(type, itemId, delta);
         // Behind a state that holds only the end of a long part, `at` is more than what is known.
-        const delta = data.delta.slice(Math.max(0, Math.min(known.length - data.at, data.delta.length)));
-        return delta === '' ? [] : [this.#grow(type, data.itemId, delta)];
+        const rest = delta.slice(Math.max(0, textOf(type, itemId).length - at));
+        return rest === '' ? [] : [grow(type, itemId, rest)];
       }
       case 'tool':
-        this.#told.set(`tool ${data.toolCallId}`, data.phase);
-        return [{ type: 'tool', ...data }];
+        return isNews(data.toolCallId, data.phase) ? [{ type: 'tool', ...data }] : [];
       case 'approval':
-        this.#told.set(`approval ${data.approvalId}`, data.phase);
-        return [this.#approval(data)];
+        return isNews(data.approvalId, data.phase) ? [approval(data)] : [];
       case 'item':
-        this.#told.set(`item ${data.itemId}`, data.kind);
-        return [{ type: 'notice', ...data }];
+        return isNews(data.itemId, data.kind) ? [{ type: 'notice', ...data }] : [];
       case 'usage':
         return [{ type: 'usage', ...data }];
       case 'lifecycle': {
         const { phase, attempt } = data;
-        if (phase !== 'queued' && phase !== 'start' && phase !== 'recovering') return [];
-        return [{ type: 'status', phase, attempt }];
+        return phase === 'end' || phase === 'error' ? [] : [{ type: 'status', phase, attempt }];
       }
       default:
         return [];
     }
   }
 
-  /** The parts that bring the reader from what was told to the run's state. */
-  catchUp(parts: readonly Part[]): StreamedPart[] {
-    return parts.flatMap((part): StreamedPart[] => {
-      switch (part.kind) {
-        case 'text':
-        case 'thinking': {
-          const known = this.#text(part.kind, part.itemId);
-          const whole = part.start <= known.length ? known.slice(0, part.start) + part.text : part.text;
-          return this.#setText(part.kind, part.itemId, whole);
-        }
-        case 'tool': {
-          const { kind, safe, cut, ...data } = part;
-          if (!this.#tell(`tool ${part.toolCallId}`, part.phase)) return [];
-          return [{ type: 'tool', ...data, safe }];
-        }
-        case 'approval': {
-          const { kind, ...data } = part;
-          const phase = part.decision ? 'resolved' : 'requested';
-          return this.#tell(`approval ${part.approvalId}`, phase) ? [this.#approval({ ...data, phase })] : [];
-        }
-        case 'item': {
-          const { itemId, item, title } = part;
-          if (!this.#tell(`item ${itemId}`, item)) return [];
-          return [{ type: 'notice', itemId, kind: item, title }];
-        }
-        default:
-          return [];
+  /** The parts that bring the reader from what was told to how a part of the run stands. */
+  function catchUp(part: Part): StreamedPart[] {
+    switch (part.kind) {
+      case 'text':
+      case 'thinking': {
+        const { kind, itemId, start, text } = part;
+        const known = textOf(kind, itemId);
+        return setText(kind, itemId, start <= known.length ? known.slice(0, start) + text : text);
       }
-    });
+      case 'tool': {
+        const { kind, cut, ...data } = part;
+        return step({ stream: kind, data }, true);
+      }
+      case 'approval': {
+        const { kind, ...data } = part;
+        return step({ stream: kind, data: { ...data, phase: part.decision ? 'resolved' : 'requested' } }, true);
+      }
+      case 'item': {
+        const { kind, item, ...data } = part;
+        return step({ stream: kind, data: { ...data, kind: item } }, true);
+      }
+      default:
+        return [];
+    }
   }
 
-  /** The parts that bring the reader to the text of the final answer, when the run ended out of sight. */
-  finish(answer: string): StreamedPart[] {
-    const items = [...this.#texts].filter(([key]) => key.startsWith('text '));
-    const [last = 'text answer'] = items.pop() ?? [];
-    const before = items.map(([, text]) => text).join('');
-    const rest = answer.startsWith(before) ? answer.slice(before.length) : answer;
-    return this.#setText('text', last.slice('text '.length), rest);
+  function textOf(type: string, itemId: string): string {
+    return texts.get(`${type} ${itemId}`) ?? '';
   }
 
-  #text(type: string, itemId: string): string {
-    return this.#texts.get(`${type} ${itemId}`) ?? '';
-  }
-
-  #grow(type: TextPart['type'], itemId: string, delta: string): TextPart {
-    const text = this.#text(type, itemId) + delta;
-    this.#texts.set(`${type} ${itemId}`, text);
+  /** Adds to a part, without a look at what it was: a long answer has thousands of deltas. */
+  function grow(type: TextPart['type'], itemId: string, delta: string): TextPart {
+    const text = textOf(type, itemId) + delta;
+    texts.set(`${type} ${itemId}`, text);
     return { type, itemId, delta, text };
   }
 
-  #setText(type: TextPart['type'], itemId: string, text: string): TextPart[] {
-    const known = this.#text(type, itemId);
+  function setText(type: TextPart['type'], itemId: string, text: string): TextPart[] {
+    const known = textOf(type, itemId);
     if (text === known) return [];
-    if (known === '' || text.startsWith(known)) return [this.#grow(type, itemId, text.slice(known.length))];
-    this.#texts.set(`${type} ${itemId}`, text);
+    if (text.startsWith(known)) return [grow(type, itemId, text.slice(known.length))];
+    texts.set(`${type} ${itemId}`, text);
     return [{ type, itemId, delta: text, text, replace: true }];
   }
 
-  #tell(key: string, phase: string): boolean {
-    if (this.#told.get(key) === phase) return false;
-    this.#told.set(key, phase);
-    return true;
+  /** Takes note of a phase; true if it is another one than before. */
+  function note(key: string, phase: string): boolean {
+    const before = told.get(key);
+    told.set(key, phase);
+    return before !== phase;
   }
 
-  #approval(data: RunPartData<'approval'>): ApprovalPart {
+  function approval(data: RunPartData<'approval'>): ApprovalPart {
     return {
       type: 'approval',
       ...data,
-      approve: () => this.#resolve(data.approvalId, 'allow'),
-      deny: () => this.#resolve(data.approvalId, 'deny'),
+      approve: () => resolve(data.approvalId, 'allow'),
+      deny: () => resolve(data.approvalId, 'deny'),
     };
   }
+
+  return {
+    tell(record) {
+      if (record.type === 'event') return step(record.payload);
+      const { reason, parts } = record;
+      return [...(reason ? [{ type: 'reset', reason } as const] : []), ...parts.flatMap((part) => catchUp(part))];
+    },
+
+    finish(answer) {
+      const items = [...texts].filter(([key]) => key.startsWith('text '));
+      const [last = 'text answer'] = items.pop() ?? [];
+      const before = items.map(([, text]) => text).join('');
+      const rest = answer.startsWith(before) ? answer.slice(before.length) : answer;
+      return setText('text', last.slice('text '.length), rest);
+    },
+  };
 }

@@ -1,13 +1,7 @@
-import type { HelloOk, Result } from '@openclaw/protocol';
-import {
-  type Clock,
-  type EventFrame,
-  GatewayError,
-  type Position,
-  type StreamEventFrame,
-} from '@openclaw/protocol/wire';
-import { type Ask, Feed, type FeedReader, type ResetPayload } from './feed.ts';
-import type { AnswerSink } from './request-queue.ts';
+import type { Result } from '@openclaw/protocol';
+import type { Clock, EventFrame, GatewayError, Position, StreamEventFrame } from '@openclaw/protocol/wire';
+import { type EndReason, Feed, type FeedReader, forbidden, type ResetPayload } from './feed.ts';
+import type { Answered } from './request-queue.ts';
 
 const namesPerCall = 256;
 
@@ -15,10 +9,8 @@ export interface SubscriptionsOptions {
   clock: Clock;
   lingerMs: number;
   /** A request that belongs to the current connection: sent at once, rejected when it is lost. */
-  call(method: string, params: unknown, answer: AnswerSink): void;
+  call(method: string, params: unknown, answered: Answered): void;
 }
-
-const ignored: AnswerSink = { resolve() {}, reject() {} };
 
 type Answer = Result<'streams.subscribe'>['streams'][number];
 
@@ -26,208 +18,173 @@ type Answer = Result<'streams.subscribe'>['streams'][number];
  * The streams that are read, over all connections: subscribes, keeps each reader in order (S7–S12), and goes on after a
  * reconnect.
  */
-export class Subscriptions {
-  #options: SubscriptionsOptions;
-  #feeds = new Map<string, Feed>();
-  #waiting = new Set<Feed>();
-  #hello: HelloOk | undefined;
-  #isFlushing = false;
-  #ended: GatewayError | undefined;
-  #asking = 0;
-  #idle: (() => void) | undefined;
-
-  constructor(options: SubscriptionsOptions) {
-    this.#options = options;
-  }
-
+export interface Subscriptions {
   /** Begins to feed a reader from its cursor. */
-  join(name: string, reader: FeedReader): void {
-    if (this.#ended) {
-      reader.ended(this.#ended);
-      return;
-    }
-    let feed = this.#feeds.get(name);
-    if (!feed) {
-      feed = new Feed(name);
-      this.#feeds.set(name, feed);
-    }
-    feed.cancelLinger?.();
-    feed.cancelLinger = undefined;
-    if (feed.admit(reader)) this.#want(feed);
-  }
-
+  join(name: string, reader: FeedReader): void;
   /** Ends that. The stream stays subscribed a little while, for the next reader. */
-  leave(name: string, reader: FeedReader): void {
-    const feed = this.#feeds.get(name);
-    if (!feed?.readers.delete(reader) || feed.readers.size > 0) return;
-    if (!feed.isSubscribed && !feed.asked) {
-      this.#feeds.delete(name);
-      return;
-    }
-    feed.cancelLinger = this.#options.clock.schedule(() => this.#unsubscribe(feed), this.#options.lingerMs);
-  }
-
+  leave(name: string, reader: FeedReader): void;
   /** A connection was admitted: every stream that is read goes on. Resolves when the gateway has answered for each. */
-  async connected(hello: HelloOk): Promise<void> {
-    this.#hello = hello;
-    for (const feed of [...this.#feeds.values()]) {
-      if (feed.readers.size === 0) this.#forget(feed);
-      else this.#waiting.add(feed);
-    }
-    this.flush();
-    if (this.#asking > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
-  }
-
-  disconnected(): void {
-    this.#hello = undefined;
-    for (const feed of this.#feeds.values()) feed.disconnected();
-  }
-
+  connected(): Promise<void>;
+  disconnected(): void;
   /** An event frame that may belong to a stream. True when it did. */
-  event(frame: EventFrame, units: number): boolean {
-    if (frame.stream !== undefined && frame.offset !== undefined) {
-      this.#each(frame.stream, (feed) => feed.event(frame as StreamEventFrame, units));
-      return true;
-    }
-    if (frame.event === 'stream.reset') {
-      const reset = frame.payload as ResetPayload;
-      const { reason } = reset;
-      this.#each(reset.stream, (feed) => {
-        if (reason !== 'deleted' && reason !== 'scope_lost') return feed.reset(reset);
-        this.#forget(feed);
-        feed.end(reason);
-        return false;
-      });
-      return true;
-    }
-    if (frame.event === 'stream.live') {
-      const live = frame.payload as Position & { stream: string };
-      this.#each(live.stream, (feed) => feed.live(live));
-      return true;
-    }
-    return false;
-  }
-
+  event(frame: EventFrame, units: number): boolean;
+  /** Subscribes to what is waiting to be subscribed. Resolves when all of that was answered. */
+  flush(): Promise<void>;
   /** Ends every reader, now and from now on. */
-  end(error: GatewayError): void {
-    this.#ended = error;
-    for (const feed of this.#feeds.values()) feed.end(error);
-    this.#feeds.clear();
+  end(error: GatewayError): void;
+}
+
+/** No streams yet; nothing is asked before `connected()`. */
+export function makeSubscriptions({ clock, lingerMs, call }: SubscriptionsOptions): Subscriptions {
+  const feeds = new Map<string, Feed>();
+  const waiting = new Set<Feed>();
+  /** Stands for the current connection, if there is one. */
+  let connection: object | undefined;
+  let isFlushing = false;
+  let ended: GatewayError | undefined;
+
+  async function flush(): Promise<void> {
+    isFlushing = false;
+    if (!connection) return;
+    const due = [...waiting].filter((feed) => !feed.asked && feed.readers.size > 0);
+    for (const feed of due) waiting.delete(feed);
+    const answers: Promise<void>[] = [];
+    while (due.length > 0) answers.push(ask(due.splice(0, namesPerCall)));
+    await Promise.all(answers);
   }
 
-  /** Subscribes to what is waiting to be subscribed. */
-  flush(): void {
-    this.#isFlushing = false;
-    const hello = this.#hello;
-    if (!hello) return;
-    const feeds = [...this.#waiting].filter((feed) => !feed.asked && feed.readers.size > 0);
-    for (const feed of feeds) this.#waiting.delete(feed);
-    for (let first = 0; first < feeds.length; first += namesPerCall) {
-      this.#ask(feeds.slice(first, first + namesPerCall), hello);
-    }
-  }
-
-  #want(feed: Feed): void {
-    this.#waiting.add(feed);
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
+  function want(feed: Feed): void {
+    waiting.add(feed);
+    if (isFlushing) return;
+    isFlushing = true;
     // Whatever else is joined in this turn goes into the same call.
     queueMicrotask(() => {
-      if (this.#isFlushing) this.flush();
+      if (isFlushing) void flush();
     });
   }
 
-  #ask(feeds: Feed[], hello: HelloOk): void {
-    const asks = feeds.map((feed) => {
-      const after = feed.oldest();
-      feed.asked = { after };
-      return feed.asked;
-    });
-    const streams = feeds.map(({ name }, index) => {
-      const after = asks[index]?.after;
-      return { stream: name, after: after && { epoch: after.epoch, offset: after.offset } };
-    });
-    this.#call('streams.subscribe', { streams }, feeds, hello, (result) => {
-      const answers = (result as Result<'streams.subscribe'>).streams;
-      feeds.forEach((feed, index) => {
-        const ask = asks[index];
-        const answer = answers[index];
-        if (ask && answer && feed.asked === ask) this.#answered(feed, ask, answer);
+  /** Resolves with the answer, which is taken in before the frame that follows it. */
+  function ask(asked: Feed[]): Promise<void> {
+    const asker = connection;
+    const asks = asked.map((feed) => feed.ask());
+    return new Promise((resolve) => {
+      call('streams.subscribe', { streams: asks }, (error, result) => {
+        if (!error) {
+          const answers = (result as Result<'streams.subscribe'>).streams;
+          asked.forEach((feed, index) => {
+            const answer = answers[index];
+            if (answer && feed.asked === asks[index]) take(feed, answer);
+          });
+        } else if (asker === connection) {
+          // One of several spoils the call for all: each is asked for alone.
+          if (asked.length > 1) return resolve(Promise.all(asked.map((feed) => ask([feed]))).then(() => {}));
+          for (const feed of asked) endFeed(feed, error);
+        }
+        // A lost connection is no answer: the next one asks again.
+        resolve();
       });
     });
   }
 
-  #answered(feed: Feed, ask: Ask, answer: Answer): void {
-    feed.canonical = answer.stream;
-    if (answer.result === 'resumed') {
-      if (feed.resumed(ask, answer.epoch)) this.#want(feed);
-      return;
+  function take(feed: Feed, { stream, epoch, result }: Answer): void {
+    feed.canonical = stream;
+    if (result === 'resumed') {
+      if (feed.resumed(epoch)) want(feed);
+    } else if (result === 'snapshot') {
+      feed.promisedState();
+    } else if (result === 'gone') {
+      endFeed(feed, 'deleted');
+    } else {
+      endFeed(feed, forbidden(feed.name));
     }
-    if (answer.result === 'snapshot') {
-      feed.promisedState(ask);
-      return;
-    }
-    this.#forget(feed);
-    const why =
-      answer.result === 'gone'
-        ? 'deleted'
-        : new GatewayError('FORBIDDEN', `Reading ${feed.name} needs another scope or role.`, {
-            details: { code: 'MISSING_SCOPE' },
-          });
+  }
+
+  function unsubscribe(feed: Feed): void {
+    if (feed.readers.size > 0) return;
+    forget(feed);
+    const { canonical } = feed;
+    // A name that is being asked for may turn out to mean the same stream.
+    const isShared = [...feeds.values()].some((other) => other.asked || other.canonical === canonical);
+    if (connection && !isShared) call('streams.unsubscribe', { streams: [canonical] }, () => {});
+  }
+
+  function endFeed(feed: Feed, why: EndReason): void {
+    forget(feed);
     feed.end(why);
   }
 
-  /** Asks for feeds. The answer is taken in before the frame that follows it. */
-  #call(method: string, params: unknown, feeds: Feed[], hello: HelloOk, answered: (result: unknown) => void): void {
-    this.#asking++;
-    const done = () => {
-      if (--this.#asking > 0) return;
-      this.#idle?.();
-      this.#idle = undefined;
-    };
-    this.#options.call(method, params, {
-      resolve: (result) => {
-        answered(result);
-        done();
-      },
-      reject: (error) => {
-        // A lost connection is no answer: the next one asks again.
-        if (this.#hello === hello) this.#failed(feeds, hello, error);
-        done();
-      },
-    });
-  }
-
-  #failed(feeds: Feed[], hello: HelloOk, error: GatewayError): void {
-    for (const feed of feeds) {
-      if (feeds.length > 1) {
-        // One of them spoils the call for all: each is asked for alone.
-        this.#ask([feed], hello);
-      } else {
-        this.#forget(feed);
-        feed.end(error);
-      }
-    }
-  }
-
-  #unsubscribe(feed: Feed): void {
-    if (feed.readers.size > 0) return;
-    this.#forget(feed);
-    // A name that is being asked for may turn out to mean the same stream.
-    const isShared = [...this.#feeds.values()].some(({ canonical, asked }) => asked || canonical === feed.canonical);
-    if (this.#hello && !isShared) this.#options.call('streams.unsubscribe', { streams: [feed.canonical] }, ignored);
-  }
-
-  #forget(feed: Feed): void {
+  function forget(feed: Feed): void {
     feed.cancelLinger?.();
-    this.#waiting.delete(feed);
-    if (this.#feeds.get(feed.name) === feed) this.#feeds.delete(feed.name);
+    waiting.delete(feed);
+    if (feeds.get(feed.name) === feed) feeds.delete(feed.name);
   }
 
-  /** Two names may mean one stream (`main` and its canonical key); both are fed. */
-  #each(canonical: string, step: (feed: Feed) => boolean): void {
-    for (const feed of [...this.#feeds.values()]) {
-      if (feed.canonical === canonical && step(feed)) this.#want(feed);
+  /** Two names may mean one stream (`main` and its canonical key); both are fed. Always true. */
+  function each(canonical: string, step: (feed: Feed) => boolean | undefined): true {
+    for (const feed of [...feeds.values()]) {
+      if (feed.canonical === canonical && step(feed)) want(feed);
     }
+    return true;
   }
+
+  return {
+    flush,
+
+    join(name, reader) {
+      if (ended) {
+        reader.ended(ended);
+        return;
+      }
+      const feed = feeds.get(name) ?? new Feed(name);
+      feeds.set(name, feed);
+      feed.cancelLinger?.();
+      feed.cancelLinger = undefined;
+      if (feed.admit(reader)) want(feed);
+    },
+
+    leave(name, reader) {
+      const feed = feeds.get(name);
+      if (!feed?.readers.delete(reader) || feed.readers.size > 0) return;
+      if (feed.isSubscribed || feed.asked) feed.cancelLinger = clock.schedule(() => unsubscribe(feed), lingerMs);
+      else feeds.delete(name);
+    },
+
+    connected() {
+      connection = {};
+      for (const feed of [...feeds.values()]) {
+        if (feed.readers.size === 0) forget(feed);
+        else waiting.add(feed);
+      }
+      return flush();
+    },
+
+    disconnected() {
+      connection = undefined;
+      for (const feed of feeds.values()) feed.disconnected();
+    },
+
+    event(frame, units) {
+      const { stream, offset, event, payload } = frame;
+      if (stream !== undefined && offset !== undefined) {
+        return each(stream, (feed) => feed.event(frame as StreamEventFrame, units));
+      }
+      if (event === 'stream.reset') {
+        const reset = payload as ResetPayload;
+        const { reason } = reset;
+        return each(reset.stream, (feed) => {
+          if (reason !== 'deleted' && reason !== 'scope_lost') return feed.reset(reset);
+          endFeed(feed, reason);
+        });
+      }
+      if (event !== 'stream.live') return false;
+      const live = payload as Position & { stream: string };
+      return each(live.stream, (feed) => feed.live(live));
+    },
+
+    end(error) {
+      ended = error;
+      for (const feed of feeds.values()) feed.end(error);
+      feeds.clear();
+    },
+  };
 }

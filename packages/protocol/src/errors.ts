@@ -52,18 +52,18 @@ export interface WireError {
   code: ErrorCode | (string & {});
   message: string;
   details?: unknown;
-  retryable?: boolean;
-  retryAfterMs?: number;
+  retryable?: boolean | undefined;
+  retryAfterMs?: number | undefined;
 }
 
 /** What a {@link GatewayError} carries beside its code and message. */
 export interface GatewayErrorOptions {
   /** Machine-readable facts; `details.code` is a {@link DetailCode} where one exists. */
-  details?: Record<string, unknown>;
+  details?: Record<string, unknown> | undefined;
   /** True when the same request may succeed later without a change. Default false. */
-  retryable?: boolean;
+  retryable?: boolean | undefined;
   /** How long to wait before a retry, in milliseconds. */
-  retryAfterMs?: number;
+  retryAfterMs?: number | undefined;
   cause?: unknown;
 }
 
@@ -92,23 +92,16 @@ export class GatewayError extends Error {
 
   /** The error as a `res` frame carries it. */
   toWire(): WireError {
-    return {
-      code: this.code,
-      message: this.message,
-      ...(this.details === undefined ? {} : { details: this.details }),
-      ...(this.retryable ? { retryable: true } : {}),
-      ...(this.retryAfterMs === undefined ? {} : { retryAfterMs: this.retryAfterMs }),
-    };
+    const { code, message, details, retryable, retryAfterMs } = this;
+    // What is undefined does not reach the wire.
+    return { code, message, details, retryable: retryable || undefined, retryAfterMs };
   }
 
   /** Turns the error part of a `res` frame into a `GatewayError`. */
   static fromWire(error: WireError): GatewayError {
-    const details = typeof error.details === 'object' && error.details !== null ? error.details : undefined;
-    return new GatewayError(error.code, error.message, {
-      ...(details ? { details: details as Record<string, unknown> } : {}),
-      ...(error.retryable === undefined ? {} : { retryable: error.retryable }),
-      ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
-    });
+    const { code, message, details, retryable, retryAfterMs } = error;
+    const facts = typeof details === 'object' && details !== null ? (details as Record<string, unknown>) : undefined;
+    return new GatewayError(code, message, { details: facts, retryable, retryAfterMs });
   }
 }
 

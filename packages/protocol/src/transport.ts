@@ -30,6 +30,8 @@ export interface PortLike {
   postMessage(message: unknown): void;
   close(): void;
   addEventListener(type: 'message' | 'close', listener: (event: object) => void): void;
+  /** Node's way to listen, which gives the message itself. */
+  on?(type: 'message' | 'close', listener: (message: unknown) => void): unknown;
   start?(): void;
 }
 
@@ -53,13 +55,20 @@ export function portTransport(port: PortLike): Transport {
     },
     open(handlers) {
       events = handlers;
-      port.addEventListener('message', (event) => {
+      const receive = (data: unknown) => {
         if (isClosed) return;
-        const { data } = event as { data?: unknown };
         if (typeof data === 'string') handlers.message(data);
         else if (isCloseMessage(data)) end(data.close, data.reason);
-      });
-      port.addEventListener('close', () => end(1006, 'the port was closed'));
+      };
+      const left = () => end(1006, 'the port was closed');
+      // Not by addEventListener where there is a choice: to make its events, Node loads all of its HTTP client in each thread.
+      if (port.on) {
+        port.on('message', receive);
+        port.on('close', left);
+        return;
+      }
+      port.addEventListener('message', (event) => receive((event as { data?: unknown }).data));
+      port.addEventListener('close', left);
       port.start?.();
     },
     close(code, reason) {

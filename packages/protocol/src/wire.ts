@@ -5,7 +5,7 @@ export * from './errors.ts';
 export type { AgentPayload, RunPart, RunPartData } from './events/run.ts';
 export type { Approval, ContentBlock, Message, SessionEntry } from './events/session.ts';
 export * from './frames.ts';
-export { methodTable } from './method-table.gen.ts';
+export { methodReplay } from './method-table.gen.ts';
 export type { QueueMode, SessionRow } from './methods/chat.ts';
 export type { ConnectParams, HelloOk, PresenceEntry } from './methods/connection.ts';
 export type { Position, ResetReason } from './methods/streams.ts';

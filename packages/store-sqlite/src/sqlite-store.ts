@@ -67,6 +67,8 @@ class SqliteStore implements EventStore {
     const worker = new Worker(new URL(isSource ? './worker.ts' : './worker.js', import.meta.url), {
       workerData: settings,
       execArgv: isSource ? ['--conditions=@openclaw/source'] : [],
+      // Bytes lie outside the heap here: what V8 would set aside for young objects is memory that is never needed.
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     this.#worker = worker;
     const opened = new Promise<StoreContents>((resolve, reject) => {
