@@ -19,16 +19,20 @@ export async function memoryFigures(program: GatewayProgram): Promise<Figure[]> 
   const afterRuns = program.pssBytes();
   client.close();
   return [
-    { what: 'memory after start', value: mebibytes(atStart), note: 'PSS of the process with its two worker threads' },
+    {
+      what: 'memory after start',
+      value: megabytes(atStart),
+      note: 'PSS of the process with its two worker threads; the pages of Node itself are shared with what else runs on it',
+    },
     {
       what: `memory after ${runCount} runs`,
-      value: mebibytes(afterRuns),
+      value: megabytes(afterRuns),
       goal: '160 / 125 MB',
       note: `demo agent, ${sessionCount} sessions at once, read by one client`,
     },
   ];
 }
 
-function mebibytes(bytes: number): string {
+function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(0)} MB`;
 }
