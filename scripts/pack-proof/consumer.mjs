@@ -85,7 +85,10 @@ export async function proveVite(folder, proof) {
     "import { connect } from '@openclaw/client';\nwindow.gateway = connect({ url: 'ws://127.0.0.1:18789' });\n",
   );
   // Vite adds about 0.9 kB of its own for preloading; it is not the client's.
-  writeFileSync(join(page, 'vite.config.js'), 'export default { build: { modulePreload: false } };\n');
+  writeFileSync(
+    join(page, 'vite.config.js'),
+    'export default { build: { modulePreload: false, target: "es2023" } };\n',
+  );
   const vite = join(root, 'node_modules', '.bin', 'vite');
   if (
     !(await proof.check('a Vite page that imports the client builds', () =>

@@ -1,7 +1,6 @@
 import { type Agent, defineAgent } from '@openclaw/plugin-sdk';
 import { conformanceAgent } from '@openclaw/plugin-sdk/testing';
-import { loadAgent, type AgentChoice as ProgramsChoice } from '../../apps/gateway/src/agent-choice.ts';
-import { demoAgent } from '../../apps/gateway/src/demo-agent.ts';
+import { demoAgent, loadAgent, type AgentChoice as ProgramsChoice } from 'openclaw-ws-gateway/agents';
 
 /** Which agent a test runs in memory, a worker or a process of its own: plain data, since it crosses into that. */
 export type AgentChoice =

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '@openclaw/protocol';
 import { createGateway } from '@openclaw/server';
-import { AgentWorker } from '../../apps/gateway/src/agent-worker.ts';
+import { AgentWorker } from 'openclaw-ws-gateway/agents';
 
 const { values } = parseArgs({
   options: { port: { type: 'string', default: '0' }, 'state-dir': { type: 'string', default: '' } },
