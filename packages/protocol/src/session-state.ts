@@ -27,6 +27,7 @@ export type Part =
       args?: unknown;
       expiresAt?: number;
       decision?: 'allow' | 'deny';
+      cut?: true;
     }
   | { kind: 'item'; itemId: string; item: 'step' | 'notice' | 'steered'; title?: string; inputId?: string };
 

@@ -119,7 +119,7 @@ class RunningGateway implements Gateway {
     });
     const grace = options.agentGraceMs === undefined ? {} : { graceMs: options.agentGraceMs };
     const agents = new Agents({ log, clock, agents: agentOptions, ...grace });
-    const approvals = new Approvals({ log, now, agingNow: aging });
+    const approvals = new Approvals({ log, now, elapsed: () => clock.elapsed() });
     const openRuns = new OpenRuns({ log, committer, ledger, sessions, agents, approvals, clock });
     const queued = new QueuedMessages({ log, committer });
     const intake = new Intake({ log, committer, sessions, agents, openRuns, clock, queued });

@@ -127,11 +127,13 @@ export class StoreEngine {
   trim(name: string, wantedLow: number, { isErasing = false }: { isErasing?: boolean } = {}): Promise<void> {
     const { index, database } = this.#store;
     const stream = index.streams.get(name);
-    if (!stream || wantedLow <= stream.low) return Promise.resolve();
+    // Erasing also takes what retention kept below the same bound.
+    const isDone = (low: number, known: number) => low < known || (low === known && !isErasing);
+    if (!stream || isDone(wantedLow, stream.low)) return Promise.resolve();
     const low = Math.min(wantedLow, stream.head + 1);
     return this.#afterFold(async () => {
       const table = !index.isLive(stream) ? undefined : this.#table(stream);
-      if (!table || low <= stream.low) return;
+      if (!table || isDone(low, stream.low)) return;
       if (isErasing) {
         stream.id = transaction(database, () => doomRecords(database, table, low));
         stream.low = low;

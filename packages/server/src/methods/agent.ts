@@ -31,22 +31,39 @@ export function agentMethods(parts: GatewayParts): MethodImplementation[] {
         const told = `This connection waits for the end of ${count} runs, the most allowed; wait for one.`;
         throw new GatewayError('UNAVAILABLE', told, { retryable: true, retryAfterMs: 1_000 });
       }
-      const taken = await takeMessage(parts, call, 'agent', {
-        sessionKey,
-        message,
-        idempotencyKey: runId,
-        agentId,
-        attachments,
-      });
-      if (taken.kind === 'done') return resultOf(taken.outcome);
       awaited.set(peer, count + 1);
-      openRuns.onEnd(runId, (outcome) => {
-        awaited.set(peer, (awaited.get(peer) ?? 1) - 1);
+      let isCounted = true;
+      const uncount = () => {
+        if (isCounted) awaited.set(peer, (awaited.get(peer) ?? 1) - 1);
+        isCounted = false;
+      };
+      let taken: Awaited<ReturnType<typeof takeMessage>>;
+      try {
+        const request = { sessionKey, message, idempotencyKey: runId, agentId, attachments };
+        taken = await takeMessage(parts, call, 'agent', request);
+      } catch (error) {
+        uncount();
+        throw error;
+      }
+      if (taken.kind === 'done') {
+        uncount();
+        return resultOf(taken.outcome);
+      }
+      const cancel = openRuns.onEnd(runId, (outcome) => {
+        uncount();
         if (!peer.isOpen) return;
         // Without the transcript the end is still told.
         const ended = resultOf(outcome).catch(() => bareResult(outcome, ''));
         void ended.then((result) => call.respondAgain(result));
       });
+      // A commit that fails takes the run back, and with it whoever waits for its end.
+      parts.committer.release(
+        () => {},
+        () => {
+          cancel();
+          uncount();
+        },
+      );
       const key = sessions.canonicalKey(sessionKey, agentId);
       return {
         runId,

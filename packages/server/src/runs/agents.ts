@@ -193,4 +193,9 @@ export class Agents {
     const work = this.find(agentId, runId);
     return work?.instance === undefined ? this.#slots.get(agentId)?.holder?.isLocal === true : work.local === true;
   }
+
+  /** Whether an instance is connected for the agent. */
+  isHeld(agentId: string): boolean {
+    return this.#slots.get(agentId)?.holder?.peer !== undefined;
+  }
 }

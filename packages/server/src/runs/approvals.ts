@@ -10,11 +10,13 @@ const approvalTimeoutMs = 600_000;
 export class Approvals {
   readonly #log: StreamLog;
   readonly #now: () => number;
-  readonly #agingNow: () => number;
+  readonly #elapsed: () => number;
+  /** When the time of each is over, on the monotonic clock: a wall clock that is set denies nothing. */
+  readonly #deadlines = new Map<string, number>();
   #stream: ApprovalsStream | undefined;
 
-  constructor({ log, now, agingNow }: { log: StreamLog; now: () => number; agingNow: () => number }) {
-    this.#agingNow = agingNow;
+  constructor({ log, now, elapsed }: { log: StreamLog; now: () => number; elapsed: () => number }) {
+    this.#elapsed = elapsed;
     this.#log = log;
     this.#now = now;
   }
@@ -49,6 +51,7 @@ export class Approvals {
     const expiresAt = known?.expiresAt ?? requestedAt + approvalTimeoutMs;
     const { phase, decision, reason, ...question } = asked;
     if (!known && this.#stream) {
+      this.#deadlines.set(asked.approvalId, this.#elapsed() + approvalTimeoutMs);
       const payload: Payload<'approval.requested'> = {
         ...shorten(question),
         runId,
@@ -76,8 +79,17 @@ export class Approvals {
 
   /** Those whose time is over. */
   expired(): Approval[] {
-    const now = this.#agingNow();
-    return this.open.filter(({ expiresAt }) => expiresAt <= now);
+    const elapsedMs = this.#elapsed();
+    const known = new Set(this.open.map(({ approvalId }) => approvalId));
+    for (const approvalId of this.#deadlines.keys()) if (!known.has(approvalId)) this.#deadlines.delete(approvalId);
+    return this.open.filter(({ approvalId, expiresAt }) => {
+      let deadlineMs = this.#deadlines.get(approvalId);
+      if (deadlineMs === undefined) {
+        deadlineMs = elapsedMs + Math.min(approvalTimeoutMs, Math.max(0, expiresAt - this.#now()));
+        this.#deadlines.set(approvalId, deadlineMs);
+      }
+      return elapsedMs >= deadlineMs;
+    });
   }
 }
 

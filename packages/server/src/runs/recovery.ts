@@ -211,12 +211,14 @@ export class Recovery {
       const work = this.#agents.find(run.agentId, run.runId);
       if (!work) continue;
       const silentMs = this.#clock.elapsed() - run.signAtMs;
-      if (work.instance === undefined && silentMs > this.#silenceMs) {
+      // An agent that is there may be busy with other runs; it gets an hour where nobody gets ten minutes.
+      const patienceMs = this.#silenceMs * (this.#agents.isHeld(run.agentId) ? 6 : 1);
+      if (work.instance === undefined && silentMs > patienceMs) {
         const isFresh = work.attempt === 1;
         this.#openRuns.end(run.runId, {
           phase: 'error',
           reason: isFresh ? 'agent_unavailable' : 'interrupted',
-          error: `No agent '${run.agentId}' took this run for ${Math.round(this.#silenceMs / 60_000)} min. Start one and send the message again.`,
+          error: `No agent '${run.agentId}' took this run for ${Math.round(patienceMs / 60_000)} min. Start one and send the message again.`,
         });
       } else if (work.instance !== undefined && silentMs > this.#silenceMs && !this.#approvals.isWaiting(run.runId)) {
         const error = `The agent gave no sign for ${Math.round(this.#silenceMs / 60_000)} min. Send the message again.`;

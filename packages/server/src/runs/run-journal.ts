@@ -62,7 +62,7 @@ export function journalOfState(run: OpenRun): RunJournal | undefined {
   if (run.isCut) return undefined;
   const journal: RunPart[] = [];
   for (const part of run.parts) {
-    if ((part.kind === 'tool' && part.cut) || ('start' in part && part.start > 0)) return undefined;
+    if (('cut' in part && part.cut) || ('start' in part && part.start > 0)) return undefined;
     journal.push(...partEvents(part));
   }
   return journal;

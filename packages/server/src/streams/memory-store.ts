@@ -156,7 +156,7 @@ class MemoryStore implements EventStore {
   async trim(stream: string, low: number, { isErasing = false }: { isErasing?: boolean } = {}): Promise<void> {
     this.#assertOpen();
     const log = this.#logs.get(stream);
-    if (!log || low <= log.low) return;
+    if (!log || low < log.low || (low === log.low && !isErasing)) return;
     log.low = Math.min(low, log.head + 1);
     log.records = log.records.filter((record) => record.offset >= log.low || (record.keep !== undefined && !isErasing));
   }

@@ -355,7 +355,7 @@ export class StreamLog {
 
   /** Moves `low` up: what lies below may be gone (S16), and is, with everything that is kept, when it erases (S29). */
   async trim(stream: Stream, low: number, options: { isErasing?: boolean } = {}): Promise<void> {
-    if (low <= stream.low) return;
+    if (low < stream.low || (low === stream.low && !options.isErasing)) return;
     await this.#store.trim(stream.name, low, options);
     stream.low = low;
     const head = this.#heads.get(stream.name);

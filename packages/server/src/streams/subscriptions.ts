@@ -221,7 +221,10 @@ export class Subscriptions {
     const reader = this.#readers.get(peer);
     const number = ++this.#requestCount;
     for (const name of canonical) {
-      if (reader && reader.startingCount > 0) reader.endedMeanwhile.set(name, number);
+      // Bounded: beyond it, an unsubscribe that overtakes its subscribe is the peer's to repeat.
+      if (reader && reader.startingCount > 0 && reader.endedMeanwhile.size < this.#maxStreams) {
+        reader.endedMeanwhile.set(name, number);
+      }
       const cursor = reader?.cursors.get(name);
       if (reader && cursor) this.#drop(reader, cursor);
     }

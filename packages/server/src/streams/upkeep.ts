@@ -44,7 +44,7 @@ export class Upkeep {
 
   #arm(): void {
     this.#cancel = this.#options.clock.schedule(() => {
-      this.#round = this.#round.then(() => this.#keepUp());
+      this.#round = this.#round.then(() => this.#try('upkeep', () => this.#keepUp()));
       this.#arm();
     }, everyMs);
   }
@@ -80,7 +80,11 @@ export class Upkeep {
     try {
       await task();
     } catch (error) {
-      this.#options.onWarning(`${what} failed; it is tried again`, error);
+      try {
+        this.#options.onWarning(`${what} failed; it is tried again`, error);
+      } catch {
+        // A log that fails must not end the upkeep.
+      }
     }
   }
 }
