@@ -1,6 +1,6 @@
 import { type AiSdkAgentConfig, modelEndpoint } from '@openclaw/agent-ai-sdk/config';
 import type { Agent } from '@openclaw/plugin-sdk';
-import type { Config } from './config.ts';
+import { type Config, plainAddress } from './config.ts';
 import { ExitCode, StartError } from './exit.ts';
 import type { Flags } from './flags.ts';
 
@@ -30,7 +30,11 @@ export function chooseAgent(
   } as AiSdkAgentConfig;
   const endpoint = modelEndpoint(config, env);
   if (endpoint)
-    return { kind: 'model', config, about: `${endpoint.model ?? 'the first model'} at ${endpoint.baseUrl}` };
+    return {
+      kind: 'model',
+      config,
+      about: `${endpoint.model ?? 'the first model'} at ${endpoint.baseUrl === undefined ? 'its own address' : plainAddress(endpoint.baseUrl)}`,
+    };
   if (config.model ?? config.apiKey) {
     throw new StartError(
       ExitCode.config,

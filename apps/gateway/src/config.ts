@@ -122,17 +122,32 @@ export function shownConfig(config: Config): Record<string, unknown> {
 }
 
 function withoutSecrets(value: unknown, name = ''): unknown {
-  if (Array.isArray(value)) return value.map((item) => withoutSecrets(item));
+  // The program itself may be shown, its arguments not: keys are often among them.
+  if (Array.isArray(value))
+    return name === 'args' || name === 'command'
+      ? value.map((item, index) => (name === 'command' && index === 0 ? item : secretMark))
+      : value.map((item) => withoutSecrets(item));
   if (typeof value === 'object' && value !== null) {
     const mayHoldSecrets = name === 'env' || name === 'headers';
     return Object.fromEntries(
       Object.entries(value).map(([key, field]) => [key, mayHoldSecrets ? secretMark : withoutSecrets(field, key)]),
     );
   }
-  return ['token', 'password', 'apiKey'].includes(name) && value !== undefined ? secretMark : value;
+  if (['token', 'password', 'apiKey'].includes(name) && value !== undefined) return secretMark;
+  return typeof value === 'string' && /^https?:/.test(value) ? plainAddress(value) : value;
 }
 
 const secretMark = '(secret)';
+
+/** An address without what may be a secret in it: user, password and query. */
+export function plainAddress(address: string): string {
+  try {
+    const { origin, pathname } = new URL(address);
+    return `${origin}${pathname}`;
+  } catch {
+    return secretMark;
+  }
+}
 
 /** Puts the environment's values in place of `${NAME}` in every text of `value`; `$${` stands for `${`. */
 function expand(

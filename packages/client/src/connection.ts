@@ -146,8 +146,9 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
     let frame: Frame;
     try {
       frame = JSON.parse(text) as Frame;
+      if (!frame?.type) throw 0;
     } catch {
-      lose('bad-frame', 'a message is not JSON');
+      lose('bad-frame', 'a message is no frame');
       return;
     }
     if (phase === 'dialing') {

@@ -264,6 +264,8 @@ export function makeRequestQueue(options: RequestQueueOptions): RequestQueue {
         takeBack(entry);
         entry.notBeforeMs = clock.elapsed() + backoffMs(entry.refusals++, random, refusal);
       } else if (ok && entry.expectsFinal && (payload as { status?: unknown } | null)?.status === 'accepted') {
+        // Taken: what its session asks for after it need not wait for the end.
+        entry.refusals = 0;
         entry.isAccepted = true;
       } else {
         settle(entry, refusal, payload);

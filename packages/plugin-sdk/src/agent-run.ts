@@ -124,7 +124,7 @@ export class AgentRun {
       this.#terminal(failure(error));
     }
     // Not awaited: a generator that ignores the signal would hold the run forever.
-    void Promise.resolve(parts?.return?.()).catch(() => undefined);
+    void (async () => parts?.return?.())().catch(() => undefined);
     await this.window.drained();
     this.stop('the run is over');
   }
@@ -216,7 +216,7 @@ export class AgentRun {
         ...(args === undefined ? {} : { args }),
       }),
     );
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<'allow' | 'deny'>((resolve, reject) => {
       const known = this.#answers.get(approvalId);
       if (known) return resolve(known);
       const end = () => reject(signal.reason);
@@ -227,6 +227,9 @@ export class AgentRun {
         resolve(decision);
       });
     });
+    // An agent that is not waiting for it when the run ends must not bring down the others in its process.
+    answer.catch(() => undefined);
+    return answer;
   }
 
   /** What must not be done twice is on record before it is done: an attempt after a crash then finds it in the journal (S14). */
