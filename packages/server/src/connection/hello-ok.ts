@@ -3,13 +3,12 @@ import { watermarks } from '../transport/server-transport.ts';
 import type { Grant } from './handshake.ts';
 import { beatIntervalMs } from './heartbeat.ts';
 import type { ConnectionHost } from './host.ts';
-import type { ConnectionLimits } from './limits.ts';
+import { attachmentLimits, type ConnectionLimits } from './limits.ts';
 
 /** v4's number of bytes that may wait for a client. */
 export const v4BufferedBytes = 50 * 1024 * 1024;
 /** v4's number; the ticks come every 5 s to them as well. */
 const v4TickIntervalMs = 30_000;
-const attachmentLimits = { maxBytes: 19_464_192, maxImageBytes: 6_291_456 };
 
 /** The answer to a `connect` that was let in: what the gateway is, what was granted, and the limits of this connection. */
 export function helloOk(

@@ -28,3 +28,6 @@ export const defaultLimits: ConnectionLimits = {
   maxHeldFrames: 1_024,
   maxHeldLength: 32 * 1024 * 1024,
 };
+
+/** Bytes that an attachment may have, as hello-ok tells and `chat.send` holds to. */
+export const attachmentLimits = { maxBytes: 19_464_192, maxImageBytes: 6_291_456 };

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ContentBlock, GatewayError, type Message } from '@openclaw/protocol';
+import { attachmentLimits } from '../connection/limits.ts';
 import type { Committer } from '../streams/committer.ts';
 
 type MediaReference = Extract<ContentBlock, { type: 'media' }>['media'];
@@ -31,9 +32,6 @@ interface Attachment {
   type?: string | undefined;
   content?: unknown;
 }
-
-/** Limits of attachments, as hello-ok tells them. */
-export const attachmentLimits = { maxBytes: 19_464_192, maxImageBytes: 6_291_456 };
 
 /** Decodes the attachments of a request; throws INVALID_REQUEST for what is no base64 or too large. */
 export function decodeAttachments(
