@@ -1,41 +1,13 @@
 // Made by scripts/generate.ts from the declarations; a test fails when it is stale.
 import type { Replay } from './contract.ts';
 
-/** Method name → whether it may be sent again. Small, because it is part of every browser's bundle. */
+const safe =
+  'connect health ping status system-presence config.get config.schema audit.entries device.pair.approve device.pair.list device.pair.reject device.pair.remove device.pair.rename device.token.revoke tokens.list tokens.revoke streams.subscribe streams.unsubscribe agent.wait agents.list chat.history chat.startup media.read models.list sessions.describe sessions.list sessions.messages.subscribe sessions.messages.unsubscribe sessions.subscribe sessions.unsubscribe agent.attach approvals.list run.emit run.journal run.messages run.start';
+const keyed =
+  'agent chat.abort chat.send sessions.create sessions.delete sessions.patch sessions.reset approvals.resolve';
+
+/** Method name → whether it may be sent again; those that are in neither list are `never`. Small: it is part of every browser's bundle. */
 export const methodReplay: ReadonlyMap<string, Replay> = new Map([
-  ['config.get', 'safe'],
-  ['connect', 'safe'],
-  ['health', 'safe'],
-  ['ping', 'safe'],
-  ['status', 'safe'],
-  ['system-presence', 'safe'],
-  ['tokens.create', 'never'],
-  ['streams.subscribe', 'safe'],
-  ['streams.unsubscribe', 'safe'],
-  ['agent', 'keyed'],
-  ['agent.wait', 'safe'],
-  ['agents.list', 'safe'],
-  ['chat.abort', 'keyed'],
-  ['chat.history', 'safe'],
-  ['chat.send', 'keyed'],
-  ['chat.startup', 'safe'],
-  ['media.read', 'safe'],
-  ['models.list', 'safe'],
-  ['sessions.create', 'keyed'],
-  ['sessions.delete', 'keyed'],
-  ['sessions.describe', 'safe'],
-  ['sessions.list', 'safe'],
-  ['sessions.messages.subscribe', 'safe'],
-  ['sessions.messages.unsubscribe', 'safe'],
-  ['sessions.patch', 'keyed'],
-  ['sessions.reset', 'keyed'],
-  ['sessions.subscribe', 'safe'],
-  ['sessions.unsubscribe', 'safe'],
-  ['agent.attach', 'safe'],
-  ['approvals.list', 'safe'],
-  ['approvals.resolve', 'keyed'],
-  ['run.emit', 'safe'],
-  ['run.journal', 'safe'],
-  ['run.messages', 'safe'],
-  ['run.start', 'safe'],
+  ...safe.split(' ').map((name): [string, Replay] => [name, 'safe']),
+  ...keyed.split(' ').map((name): [string, Replay] => [name, 'keyed']),
 ]);

@@ -1,8 +1,11 @@
 import type { z } from 'zod';
 import type { MethodDeclaration } from './contract.ts';
+import * as accessEvents from './events/access.ts';
 import * as runEvents from './events/run.ts';
 import * as sessionEvents from './events/session.ts';
+import * as access from './methods/access.ts';
 import * as chat from './methods/chat.ts';
+import * as config from './methods/config.ts';
 import * as connection from './methods/connection.ts';
 import * as runs from './methods/runs.ts';
 import * as sessions from './methods/sessions.ts';
@@ -13,6 +16,9 @@ type Exports = typeof connection &
   typeof sessions &
   typeof streams &
   typeof runs &
+  typeof access &
+  typeof config &
+  typeof accessEvents &
   typeof runEvents &
   typeof sessionEvents;
 type Declared<Kind> = Extract<Exports[keyof Exports], Kind>;
@@ -35,7 +41,7 @@ export type EventName = keyof Events;
 /** The payload of an event. */
 export type Payload<E extends EventName> = z.output<Events[E]['payload']>;
 
-const modules = [connection, streams, chat, sessions, runs, sessionEvents, runEvents];
+const modules = [connection, config, access, streams, chat, sessions, runs, sessionEvents, runEvents, accessEvents];
 // Sorted, since test runners and bundlers do not list a module's exports in the order that Node does.
 const declarations = modules.flatMap((module) =>
   Object.entries(module as Record<string, unknown>)

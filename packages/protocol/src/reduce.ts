@@ -1,3 +1,5 @@
+import type { PairingRequest } from './events/access.ts';
+import type { Effects } from './events/run.ts';
 import type { Approval, SessionEntry } from './events/session.ts';
 import { type ApprovalsState, emptySession, reduceSession, type SessionState } from './session-state.ts';
 import { parseStreamName } from './stream-names.ts';
@@ -10,6 +12,10 @@ export interface RunWork {
   agentId: string;
   requestedAt: number;
   attempt: number;
+  /** What it may do by tools that are not safe; absent: everything. */
+  effects?: Effects;
+  /** The trace that it belongs to (W3C). */
+  traceparent?: string;
   /** The last emit that was committed when this attempt was requested. */
   n?: number;
   /** Attempts in a row that committed nothing. */
@@ -39,13 +45,19 @@ export interface SystemState {
   sessions: SessionIndexEntry[];
 }
 
+/** The state of `pairing`: the devices that wait, oldest first. */
+export interface PairingState {
+  kind: 'pairing';
+  pending: PairingRequest[];
+}
+
 /** A stream whose kind has no state of its own yet. */
 export interface PlainState {
   kind: 'plain';
 }
 
 /** The state of any stream; `kind` tells which. */
-export type StreamState = SessionState | AgentWorkState | SystemState | ApprovalsState | PlainState;
+export type StreamState = SessionState | AgentWorkState | SystemState | ApprovalsState | PairingState | PlainState;
 
 /** What {@link reduce} reads of an event frame. */
 export interface ReducibleEvent {
@@ -66,6 +78,8 @@ export function emptyState(stream: string): StreamState {
       return { kind: 'system', sessions: [] };
     case 'approvals':
       return { kind: 'approvals', open: [] };
+    case 'pairing':
+      return { kind: 'pairing', pending: [] };
     default:
       return { kind: 'plain' };
   }
@@ -86,6 +100,8 @@ export function reduce<S extends StreamState>(state: S, event: ReducibleEvent): 
       return reduceIndex(state, event) as S;
     case 'approvals':
       return reduceApprovals(state, event) as S;
+    case 'pairing':
+      return reducePairing(state, event) as S;
     case 'plain':
       return state;
   }
@@ -138,4 +154,11 @@ function reduceApprovals(state: ApprovalsState, { event, payload }: ReducibleEve
   if (event !== 'approval.resolved') return state;
   const { approvalId } = payload as { approvalId: string };
   return { ...state, open: state.open.filter((approval) => approval.approvalId !== approvalId) };
+}
+
+function reducePairing(state: PairingState, { event, payload }: ReducibleEvent): PairingState {
+  if (event !== 'device.pair.requested' && event !== 'device.pair.resolved') return state;
+  const { requestId, deviceId } = payload as PairingRequest;
+  const others = state.pending.filter((known) => known.requestId !== requestId && known.deviceId !== deviceId);
+  return { ...state, pending: event === 'device.pair.requested' ? [...others, payload as PairingRequest] : others };
 }

@@ -1,14 +1,22 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock, Role, Transport } from '@openclaw/protocol';
+import type { AccessOptions } from './connection/access-options.ts';
+import type { ConnectionLimits } from './connection/limits.ts';
 import type { MethodImplementation } from './dispatch/method.ts';
 import type { EdgeOptions } from './http/edge-options.ts';
 import type { AgentOptions } from './runs/agents.ts';
 import type { EventStore } from './streams/event-store.ts';
 import type { RetentionOptions } from './streams/retention.ts';
 
+/** What can be changed while the gateway runs; see {@link Gateway.reconfigure}. */
+export interface LiveOptions extends AccessOptions {
+  /** Sizes, times and rates that connections are held to. */
+  limits?: Partial<ConnectionLimits>;
+}
+
 /** What a gateway is made of. Only `auth` has no default. */
-export interface GatewayOptions extends Omit<EdgeOptions, 'failing' | 'defer'> {
+export interface GatewayOptions extends Omit<EdgeOptions, 'failing' | 'defer' | keyof LiveOptions>, LiveOptions {
   /** Where the log, the ledger and the sessions are kept. Default: in memory, gone with the process. */
   store?: EventStore;
   /** The agents that may attach; the first one answers where none is named. Default one, `main`. */
@@ -49,7 +57,17 @@ export interface Gateway {
   /** Takes a local peer over a transport: a `MessagePort` or an in-memory pair. Its identity is what is given here. */
   accept(transport: Transport, identity: LocalIdentity): void;
   /** Makes a token for an agent process or an operator; resolves when it is on the disk. Shown once, stored hashed. */
-  createToken(grant: { role: 'agent' | 'operator'; id: string; scopes?: readonly string[] }): Promise<string>;
+  createToken(grant: {
+    role: 'agent' | 'channel' | 'operator';
+    id: string;
+    scopes?: readonly string[];
+  }): Promise<string>;
+  /**
+   * Takes other settings into use without dropping a socket that may stay: connections whose credential is gone are closed,
+   * those that lost scopes lose what these allowed, within a second. Throws `INVALID_REQUEST`, and changes nothing, for
+   * settings that can't be served.
+   */
+  reconfigure(options: LiveOptions): void;
   /** Makes a one-use code that a page may send as `auth.bootstrapToken`, good for ten minutes. */
   createBootstrapCode(): Promise<string>;
   /** Refuses new runs, tells everyone, and resolves when the runs of local agents have ended, or after `timeoutMs` (S25). */

@@ -18,7 +18,7 @@ import type { Identity } from './connection/peer.ts';
 import { PresenceList } from './connection/presence-list.ts';
 import { Dispatcher } from './dispatch/dispatcher.ts';
 import { Ledger } from './dispatch/ledger.ts';
-import type { Gateway, GatewayOptions, LocalIdentity } from './gateway-options.ts';
+import type { Gateway, GatewayOptions, LiveOptions, LocalIdentity } from './gateway-options.ts';
 import { createHttpEdge } from './http/edge.ts';
 import { agentMethods } from './methods/agent.ts';
 import { chatMethods } from './methods/chat.ts';
@@ -268,9 +268,17 @@ class RunningGateway implements Gateway {
     this.#edge.acceptTransport(transport, identity);
   }
 
-  createToken(grant: { role: 'agent' | 'operator'; id: string; scopes?: readonly string[] }): Promise<string> {
+  createToken(grant: {
+    role: 'agent' | 'channel' | 'operator';
+    id: string;
+    scopes?: readonly string[];
+  }): Promise<string> {
     const { token } = this.#credentials.createToken(grant);
     return this.#committed(token);
+  }
+
+  reconfigure(options: LiveOptions): void {
+    this.#edge.reconfigure(options);
   }
 
   createBootstrapCode(): Promise<string> {

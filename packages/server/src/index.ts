@@ -1,4 +1,4 @@
-export type { SharedSecret } from './connection/credentials.ts';
+export type { AccessOptions, AuthOptions, NamedToken, TailscaleOptions } from './connection/access-options.ts';
 export type { ConnectionLimits } from './connection/limits.ts';
 export type { Identity, Peer } from './connection/peer.ts';
 export { AtRelease, type Call, implement, type MethodHandler, type MethodImplementation } from './dispatch/method.ts';

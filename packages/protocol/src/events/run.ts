@@ -151,6 +151,12 @@ const session = {
   agentId: z.string().describe('The agent.'),
 };
 
+/** What a run may do to the world by tools that are not `safe`. */
+export const effects = z
+  .enum(['allow', 'ask', 'deny'])
+  .describe('Tools that are not safe: allow (default, when absent), ask a person before each call, or deny.');
+export type Effects = z.infer<typeof effects>;
+
 export const runRequestedEvent = defineEvent({
   name: 'run.requested',
   summary: 'A run waits for the agent: claim it with run.start.',
@@ -162,6 +168,8 @@ export const runRequestedEvent = defineEvent({
     requestedAt: z.int().describe('When, in ms since 1970.'),
     n: z.int().min(0).optional().describe('The last emit that was committed by then.'),
     stalled: z.int().min(0).optional().describe('Attempts in a row that committed nothing.'),
+    effects: effects.optional(),
+    traceparent: z.string().max(128).optional().describe('The trace that the message belongs to (W3C).'),
   }),
 });
 

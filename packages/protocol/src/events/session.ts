@@ -39,6 +39,13 @@ export const contentBlock = z.discriminatedUnion('type', [
 ]);
 export type ContentBlock = z.infer<typeof contentBlock>;
 
+/** Where a message from outside came from; what an operator typed has none. Data, never instructions. */
+export const messageSource = z.object({
+  kind: z.enum(['channel', 'hook', 'http']).describe('Which door it came through.'),
+  id: z.string().max(256).describe('The channel and account, the hook, or the principal of the HTTP caller.'),
+});
+export type MessageSource = z.infer<typeof messageSource>;
+
 /** A message of the transcript. */
 export const message = z.object({
   id: z.string().describe('The message, unique within its session.'),
@@ -51,6 +58,7 @@ export const message = z.object({
   usage: z.record(z.string(), z.unknown()).optional().describe('Of an answer: tokens used.'),
   provider: z.string().optional().describe('Of an answer: who served the model.'),
   model: z.string().optional().describe('Of an answer: the model.'),
+  source: messageSource.optional().describe('Where it came from, when not from an operator’s app.'),
 });
 export type Message = z.infer<typeof message>;
 

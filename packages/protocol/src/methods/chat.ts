@@ -15,7 +15,8 @@ const attachment = z.looseObject({
   type: z.string().optional().describe('image, audio, video or file.'),
   mimeType: z.string().max(256).optional().describe('What the bytes are.'),
   fileName: z.string().max(512).optional().describe('The name that the sender gave.'),
-  content: z.unknown().optional().describe('The bytes, base64.'),
+  content: z.unknown().optional().describe('The bytes, base64. Or name an upload by `mediaId`.'),
+  mediaId: z.string().length(64).optional().describe('The id that an upload to /media gave, in place of content.'),
 });
 
 export const queueMode = z.enum(['steer', 'followup', 'collect', 'interrupt']);

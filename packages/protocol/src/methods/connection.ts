@@ -128,7 +128,7 @@ export const helloOk = z.object({
         })
         .optional()
         .describe('How session keys are read.'),
-      authMode: z.enum(['none', 'token', 'password']).optional().describe('How one gets in.'),
+      authMode: z.enum(['none', 'token', 'password', 'trusted-proxy']).optional().describe('How one gets in.'),
     })
     .describe('How things stood at hello.'),
   auth: z
@@ -222,47 +222,6 @@ export const systemPresenceMethod = defineMethod({
   replay: 'safe',
   params: z.looseObject({}),
   result: z.array(presenceEntry),
-});
-
-export const configGetMethod = defineMethod({
-  name: 'config.get',
-  summary: 'The configuration in use, with secrets left out.',
-  since: 'v4',
-  scope: 'operator.read',
-  replay: 'safe',
-  params: z.looseObject({}),
-  result: z.looseObject({
-    path: z.string().describe('Where it was read; empty when there is no file.'),
-    exists: z.boolean().describe('Whether that file exists.'),
-    valid: z.boolean().describe('Always true: a gateway does not start with a bad one.'),
-    config: z.record(z.string(), z.unknown()).describe('The values, secrets replaced by a mark.'),
-    hash: z.string().describe('Of the values; changes when they do.'),
-  }),
-});
-
-export const tokensCreateMethod = defineMethod({
-  name: 'tokens.create',
-  summary:
-    'Makes a token for a role and id, for an agent or channel in a process of its own. Shown once, stored hashed.',
-  since: '0.1',
-  scope: 'operator.admin',
-  replay: 'never',
-  params: z.strictObject({
-    role: z.enum(['agent', 'operator']).describe('What its bearer may be.'),
-    id: z.string().min(1).max(256).describe('The agent, or a name for an operator token.'),
-    scopes: z
-      .array(z.string().max(128))
-      .max(16)
-      .optional()
-      .describe('For an operator: what it may do. Default operator.read.'),
-  }),
-  result: z.object({
-    token: z.string().describe('The token.'),
-    role: z.string().describe('Its role.'),
-    id: z.string().describe('Its id.'),
-    scopes: z.array(z.string()).describe('Its scopes.'),
-    issuedAtMs: z.int().describe('When, in ms since 1970.'),
-  }),
 });
 
 export const challengeEvent = defineEvent({

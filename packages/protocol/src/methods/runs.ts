@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineMethod } from '../contract.ts';
-import { runPart } from '../events/run.ts';
+import { effects, runPart } from '../events/run.ts';
 import { approval, message, sessionEntry } from '../events/session.ts';
 
 const runId = z.string().min(1).max(256).describe('The run.');
@@ -70,6 +70,8 @@ export const runStartMethod = defineMethod({
         }),
       )
       .describe('Answers to approvals of this run.'),
+    effects: effects.optional(),
+    traceparent: z.string().max(128).optional().describe('The trace that the run belongs to (W3C).'),
   }),
 });
 

@@ -13,6 +13,7 @@ import {
 } from '@openclaw/protocol';
 import type { EncodedFrame } from '../transport/encoded-frame.ts';
 import { type ServerTransport, watermarks } from '../transport/server-transport.ts';
+import type { AuthOptions } from './access-options.ts';
 import { ConnectRefusal } from './connect-refusal.ts';
 import type { EventFrames } from './event-frames.ts';
 import type { Grant } from './handshake.ts';
@@ -28,7 +29,7 @@ export interface ConnectionContext {
   heartbeat: Heartbeat;
   events: EventFrames;
   limits: ConnectionLimits;
-  authMode: 'none' | 'token' | 'password';
+  authMode: AuthOptions['mode'];
   /** The connection may not become more: refused with 4202. */
   isFull: () => boolean;
   /** It left the handshake behind, one way or the other. */

@@ -1,16 +1,11 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { type Clock, GatewayError, operatorScopes } from '@openclaw/protocol';
 import type { Documents } from '../streams/documents.ts';
-
-/** How operators get in. With `token` and `password` both work, in either field of `connect`. */
-export type SharedSecret =
-  | { mode: 'token'; token: string; password?: string }
-  | { mode: 'password'; password: string }
-  | { mode: 'none' };
+import type { AuthOptions } from './access-options.ts';
 
 /** A token that was made for a role and an id. */
 export interface TokenGrant {
-  role: 'operator' | 'agent';
+  role: 'operator' | 'agent' | 'channel';
   id: string;
   scopes: readonly string[];
   issuedAtMs: number;
@@ -41,10 +36,10 @@ export class Credentials {
     id,
     scopes,
   }: {
-    role: 'operator' | 'agent';
+    role: TokenGrant['role'];
     id: string;
     scopes?: readonly string[];
-  }): { token: string } & TokenGrant {
+  }): { token: string; tokenId: string } & TokenGrant {
     if (id === '' || (role === 'operator' && (id === 'shared' || id === 'none' || id.includes('/')))) {
       throw new GatewayError(
         'INVALID_REQUEST',
@@ -59,7 +54,7 @@ export class Credentials {
       issuedAtMs: this.#clock.now(),
     };
     this.#documents.set(tokenKind, hashSecret(token), grant);
-    return { token, ...grant };
+    return { token, tokenId: tokenIdOf(token), ...grant };
   }
 
   /** An id for the token of a page that came in by a code. */
@@ -99,8 +94,8 @@ interface BootstrapCode {
 }
 
 /** Whether `given` is the shared token or password. Takes the same time whatever is given. */
-export function isSharedSecret(secret: SharedSecret, given: string | undefined): boolean {
-  if (given === undefined || given === '' || secret.mode === 'none') return false;
+export function isSharedSecret(secret: AuthOptions, given: string | undefined): boolean {
+  if (given === undefined || given === '' || (secret.mode !== 'token' && secret.mode !== 'password')) return false;
   const known = secret.mode === 'token' ? [secret.token, secret.password] : [secret.password];
   const givenHash = createHash('sha256').update(given).digest();
   let isEqual = false;
@@ -114,6 +109,11 @@ export function isSharedSecret(secret: SharedSecret, given: string | undefined):
 /** 32 random bytes as 43 characters base64url. */
 export function randomToken(): string {
   return randomBytes(32).toString('base64url');
+}
+
+/** The name of a token where its text must not be shown: the beginning of its hash. */
+export function tokenIdOf(token: string): string {
+  return hashSecret(token).slice(0, 16);
 }
 
 /** What is kept of a secret with 256 bits of its own: a plain hash can't be turned back. */

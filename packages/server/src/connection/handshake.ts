@@ -6,9 +6,10 @@ import {
   type OperatorScope,
   operatorScopes,
 } from '@openclaw/protocol';
+import type { AuthOptions } from './access-options.ts';
 import { assertBrowserRules, assertRole, hasStreams, parseConnect } from './connect-params.ts';
 import { authRefusal, ConnectRefusal } from './connect-refusal.ts';
-import { type Credentials, isSharedSecret, type SharedSecret, type TokenGrant } from './credentials.ts';
+import { type Credentials, isSharedSecret, type TokenGrant } from './credentials.ts';
 import { DeviceVerifier } from './device.ts';
 import { FailedAttempts } from './failed-attempts.ts';
 import type { OriginVerdict, Remote } from './origin.ts';
@@ -32,7 +33,7 @@ export interface Grant {
 }
 
 export interface HandshakeOptions {
-  secret: SharedSecret;
+  secret: AuthOptions;
   credentials: Credentials;
   devices: PairedDevices;
   clock: Clock;

@@ -1,5 +1,6 @@
 import { type HelloOk, protocolVersion } from '@openclaw/protocol';
 import { watermarks } from '../transport/server-transport.ts';
+import type { AuthOptions } from './access-options.ts';
 import type { Grant } from './handshake.ts';
 import { beatIntervalMs } from './heartbeat.ts';
 import type { ConnectionHost } from './host.ts';
@@ -14,11 +15,7 @@ const v4TickIntervalMs = 30_000;
 export function helloOk(
   { identity, hasStreams, deviceToken }: Grant,
   connId: string,
-  {
-    host,
-    limits,
-    authMode,
-  }: { host: ConnectionHost; limits: ConnectionLimits; authMode: 'none' | 'token' | 'password' },
+  { host, limits, authMode }: { host: ConnectionHost; limits: ConnectionLimits; authMode: AuthOptions['mode'] },
 ): HelloOk {
   const { version, bootId, features, snapshot } = host.hello(identity);
   return {

@@ -1,23 +1,20 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Transport } from '@openclaw/protocol';
-import type { Credentials, SharedSecret } from '../connection/credentials.ts';
+import type { AccessOptions } from '../connection/access-options.ts';
+import type { Credentials } from '../connection/credentials.ts';
 import type { ConnectionLimits } from '../connection/limits.ts';
 import type { Identity, Peer } from '../connection/peer.ts';
 
+import type { HttpRoute } from './route.ts';
+
 /** What the edge of a gateway is made of; everything but `auth` has a default. */
-export interface EdgeOptions {
-  /** How operators prove who they are. `none` works on loopback only. */
-  auth: SharedSecret;
-  /** Origins (`https://panel.example`) whose pages may connect, exactly as browsers send them. Default none but the own one on loopback. */
-  allowedOrigins?: readonly string[];
-  /** Names beside loopback's, the bound one and IP addresses that a `Host` header may hold. Default none. */
-  allowedHosts?: readonly string[];
-  /** Addresses of proxies whose forwarded headers are believed. Default none: such requests are refused. */
-  trustedProxies?: readonly string[];
+export interface EdgeOptions extends AccessOptions {
   limits?: Partial<ConnectionLimits>;
   /** A directory whose files are served at `/`. */
   siteDirectory?: string;
+  /** Routes beside the gateway's own; the first whose path fits takes a request. Default none. */
+  routes?: readonly HttpRoute[];
   /** Answers GET and HEAD requests that no route of the gateway takes, before files are looked up. */
   fetch?: (request: Request) => Response | undefined | Promise<Response | undefined>;
   /** What keeps the gateway from being ready, in words, beside its phase; for `/ready`. Default nothing. */
@@ -54,6 +51,8 @@ export interface HttpEdge {
    * itself is not asked for proof: `identity` is what counts.
    */
   acceptTransport(transport: Transport, identity: Identity): Peer;
+  /** Takes other access settings and limits into use; see `Gateway.reconfigure`. */
+  reconfigure(options: AccessOptions & { limits?: Partial<ConnectionLimits> }): void;
   /**
    * Closes every connection (4102 to connections with streams, else 1012), waits a second for their goodbyes at most, and
    * resolves when no socket is left.

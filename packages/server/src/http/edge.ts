@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CloseCode, GatewayError, type Transport } from '@openclaw/protocol';
 import { WebSocketServer } from 'ws';
+import type { AccessOptions } from '../connection/access-options.ts';
 import { Connection, type ConnectionContext } from '../connection/connection.ts';
 import { Credentials } from '../connection/credentials.ts';
 import { EventFrames } from '../connection/event-frames.ts';
@@ -36,7 +37,7 @@ export function createHttpEdge(host: ConnectionHost, options: EdgeOptions): Http
 class Edge implements HttpEdge {
   readonly credentials: Credentials;
   readonly #host: ConnectionHost;
-  readonly #options: EdgeOptions;
+  #options: EdgeOptions;
   readonly #limits: ConnectionLimits;
   readonly #handshake: Handshake;
   readonly #context: ConnectionContext;
@@ -145,6 +146,11 @@ class Edge implements HttpEdge {
 
   acceptTransport(transport: Transport, identity: Identity): Peer {
     return this.#open(localTransport(transport), { authorize: (params) => grantLocal(params, identity) });
+  }
+
+  reconfigure(options: AccessOptions & { limits?: Partial<ConnectionLimits> }): void {
+    assertServable({ ...this.#options, ...options });
+    this.#options = { ...this.#options, ...options };
   }
 
   async close(): Promise<void> {
@@ -285,7 +291,7 @@ function assertServable({ auth, perMessageDeflate }: EdgeOptions): void {
       'perMessageDeflate can’t be turned on: frames are written pre-framed; leave it out.',
     );
   }
-  const secrets = auth.mode === 'token' ? [auth.token] : auth.mode === 'password' ? [auth.password] : ['none'];
+  const secrets = auth.mode === 'token' ? [auth.token] : auth.mode === 'password' ? [auth.password] : [auth.mode];
   if (secrets.some((secret) => !secret)) {
     throw new GatewayError('INVALID_REQUEST', `The ${auth.mode} of the gateway is empty; set one.`);
   }

@@ -1,6 +1,7 @@
 import { GatewayError, type Message, mainSessionKey, methods, type Result } from '@openclaw/protocol';
 import type { Peer } from '../connection/peer.ts';
 import { implement, type MethodImplementation } from '../dispatch/method.ts';
+import { validTraceparent } from '../http/route.ts';
 import type { RunOutcome } from '../runs/open-runs.ts';
 import type { GatewayParts } from './context.ts';
 import { takeMessage } from './take-message.ts';
@@ -39,8 +40,15 @@ export function agentMethods(parts: GatewayParts): MethodImplementation[] {
       };
       let taken: Awaited<ReturnType<typeof takeMessage>>;
       try {
-        const request = { sessionKey, message, idempotencyKey: runId, agentId, attachments };
-        taken = await takeMessage(parts, call, 'agent', request);
+        const request = {
+          sessionKey,
+          message,
+          idempotencyKey: runId,
+          agentId,
+          attachments,
+          traceparent: validTraceparent(call.traceparent),
+        };
+        taken = await takeMessage(parts, peer.identity.principal, 'agent', request);
       } catch (error) {
         uncount();
         throw error;

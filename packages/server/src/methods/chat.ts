@@ -8,6 +8,7 @@ import {
 } from '@openclaw/protocol';
 import { executeOnce } from '../dispatch/keyed.ts';
 import { AtRelease, type Call, implement, type MethodImplementation } from '../dispatch/method.ts';
+import { validTraceparent } from '../http/route.ts';
 import { v4Message, v4SessionMessage } from '../projection/v4-message.ts';
 import type { SessionStream } from '../sessions/sessions.ts';
 import type { GatewayParts } from './context.ts';
@@ -21,7 +22,10 @@ export function chatMethods(parts: GatewayParts): MethodImplementation[] {
   const { openRuns, sessions } = parts;
   return [
     implement(methods['chat.send'], async (params, call) => {
-      const taken = await takeMessage(parts, call, 'chat.send', params);
+      const taken = await takeMessage(parts, call.peer.identity.principal, 'chat.send', {
+        ...params,
+        traceparent: validTraceparent(call.traceparent),
+      });
       const replayed = call.peer.hasStreams ? { replayed: true as const } : {};
       switch (taken.kind) {
         case 'claimed':

@@ -74,10 +74,11 @@ export function systemMethods(parts: GatewayParts, facts: SystemFacts): MethodIm
       }
       const {
         token,
+        tokenId,
         scopes: granted,
         issuedAtMs,
       } = facts.credentials.createToken({ role, id, ...(scopes ? { scopes } : {}) });
-      return { token, role, id, scopes: [...granted], issuedAtMs };
+      return { token, tokenId, role, id, scopes: [...granted], issuedAtMs };
     }),
   ];
 }

@@ -1,7 +1,6 @@
-import { GatewayError } from '@openclaw/protocol';
+import { GatewayError, type MessageSource } from '@openclaw/protocol';
 import { conflict } from '../dispatch/keyed.ts';
 import { hashParams } from '../dispatch/ledger.ts';
-import type { Call } from '../dispatch/method.ts';
 import type { NewMessage } from '../runs/intake.ts';
 import type { RunOutcome } from '../runs/open-runs.ts';
 import { decodeAttachments, putMedia } from '../sessions/message-media.ts';
@@ -16,13 +15,23 @@ export interface SendParams {
   queueMode?: NewMessage['queueMode'];
   attachments?: { mimeType?: string | undefined; fileName?: string | undefined; content?: unknown }[] | undefined;
   idempotencyKey: string;
+  /** Where it came from, when not from an operator's app: decides what the run's tools may do. */
+  source?: MessageSource | undefined;
+  /** The trace that it belongs to (W3C), valid. */
+  traceparent?: string | undefined;
 }
 
 /** What became of a message. */
 export type Taken = { kind: 'claimed' } | { kind: 'running' } | { kind: 'done'; outcome: RunOutcome };
 
 /** Claims the key and takes the message, in that order and in one transaction (S18, S28). */
-export async function takeMessage(parts: GatewayParts, call: Call, method: string, params: SendParams): Promise<Taken> {
+export async function takeMessage(
+  parts: GatewayParts,
+  /** Who the ledger keeps the request for (S18). */
+  principal: string,
+  method: string,
+  params: SendParams,
+): Promise<Taken> {
   const { sessions, intake, openRuns, ledger, committer } = parts;
   const canonicalKey = sessions.canonicalKey(params.sessionKey, params.agentId);
   const agentId = sessions.requireAgent(canonicalKey);
@@ -36,9 +45,18 @@ export async function takeMessage(parts: GatewayParts, call: Call, method: strin
     return params.sessionId !== undefined && entry !== undefined && entry.sessionId !== params.sessionId;
   };
   const runId = params.idempotencyKey;
-  const message: NewMessage = { runId, stream, canonicalKey, agentId, content: [], queueMode: params.queueMode };
+  const message: NewMessage = {
+    runId,
+    stream,
+    canonicalKey,
+    agentId,
+    content: [],
+    queueMode: params.queueMode,
+    source: params.source,
+    traceparent: params.traceparent,
+  };
   const claim = ledger.claim({
-    principal: call.peer.identity.principal,
+    principal,
     method,
     key: runId,
     paramsHash: hashParams({

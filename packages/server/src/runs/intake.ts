@@ -2,6 +2,7 @@ import {
   type Clock,
   GatewayError,
   type Message,
+  type MessageSource,
   type Payload,
   type QueueMode,
   type SessionEntry,
@@ -22,6 +23,10 @@ export interface NewMessage {
   agentId: string;
   content: Message['content'];
   queueMode?: QueueMode | undefined;
+  /** Where it came from, when not from an operator's app. */
+  source?: MessageSource | undefined;
+  /** The trace that it belongs to (W3C). */
+  traceparent?: string | undefined;
 }
 
 /** Messages that may wait in one session. */
@@ -84,6 +89,7 @@ export class Intake {
       timestamp: this.#clock.now(),
       runId,
       idempotencyKey: runId,
+      ...(message.source ? { source: message.source } : {}),
     });
     const active = stream.state.runs[0];
     let mode = message.queueMode ?? entry.queueMode ?? 'followup';
