@@ -133,6 +133,7 @@ async function* answer(
       maxOutputTokens: config.maxOutputTokens,
       maxRetries,
       signal,
+      traceparent: context.traceparent,
       usedCallIds,
     });
     if (!outcome) return;
@@ -197,7 +198,7 @@ async function* carryOutOne(
     return toolAnswer(toolCallId, toolName, result);
   } catch (error) {
     if (signal.aborted) throw error;
-    if (error instanceof DeniedError) return deniedAnswer(toolCallId, toolName);
+    if (error instanceof DeniedError) return deniedAnswer(toolCallId, toolName, error.by);
     return toolAnswer(toolCallId, toolName, error instanceof Error ? error.message : String(error), true);
   }
 }

@@ -32,6 +32,8 @@ export interface StepInput {
   maxOutputTokens: number | undefined;
   maxRetries: number;
   signal: AbortSignal;
+  /** The trace that the run belongs to, passed on to the model's server. */
+  traceparent: string | undefined;
   /** Names of calls that the run has used: some servers count from 0 at every answer. */
   usedCallIds: Set<string>;
 }
@@ -59,6 +61,7 @@ export async function* modelStep(input: StepInput): AsyncGenerator<AgentPart, St
       abortSignal: signal,
       // Errors come as parts; the default would write them to the console.
       onError: () => undefined,
+      ...(input.traceparent ? { headers: { traceparent: input.traceparent } } : {}),
       ...(input.instructions ? { instructions: input.instructions } : {}),
       ...(input.maxOutputTokens ? { maxOutputTokens: input.maxOutputTokens } : {}),
       ...(input.reasoning ? { reasoning: input.reasoning } : {}),

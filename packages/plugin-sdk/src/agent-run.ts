@@ -185,6 +185,9 @@ export class AgentRun {
       runId: this.runId,
       session: started.session,
       text: await wholeText(asked, readMedia),
+      ...(asked?.source ? { source: asked.source } : {}),
+      effects: started.effects ?? 'allow',
+      ...(started.traceparent === undefined ? {} : { traceparent: started.traceparent }),
       attachments: asked?.content.flatMap((block) => (block.type === 'media' ? [block.media] : [])) ?? [],
       messages,
       olderMessages,
@@ -236,6 +239,7 @@ export class AgentRun {
   async #committed(): Promise<void> {
     await this.window.drained();
     if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
+    if (this.#hasGivenUp) throw new Error('the gateway refused what the agent emitted');
   }
 
   async *#call<T>(journal: Journal, call: Call, execute: () => T | Promise<T>): AsyncGenerator<AgentPart, T, void> {
@@ -247,9 +251,13 @@ export class AgentRun {
       if (!earlier.isError) return earlier.result as T;
       throw new Error(typeof earlier.result === 'string' ? earlier.result : `The tool ${call.name} failed.`);
     }
-    if (approval) {
+    const { effects = 'allow' } = this.#options.started;
+    const isFree = call.safe === true || effects === 'allow';
+    if (!isFree && effects === 'deny') throw new DeniedError(call.name, 'policy');
+    const asked = approval ?? (isFree ? undefined : { title: call.title ?? call.name });
+    if (asked) {
       const { args } = call;
-      const decision = await this.#approve({ ...approval, toolCallId, ...(args === undefined ? {} : { args }) });
+      const decision = await this.#approve({ ...asked, toolCallId, ...(args === undefined ? {} : { args }) });
       if (decision === 'deny') throw new DeniedError(call.name);
     }
     yield toolStart(named);

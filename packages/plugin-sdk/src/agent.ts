@@ -1,4 +1,4 @@
-import type { ContentBlock, Message, SessionEntry } from '@openclaw/protocol/wire';
+import type { ContentBlock, Effects, Message, MessageSource, SessionEntry } from '@openclaw/protocol/wire';
 import type { Journal } from './journal.ts';
 import type { AgentPart, ToolCall } from './part.ts';
 
@@ -37,6 +37,16 @@ export interface RunContext {
   readonly session: SessionEntry;
   /** What the person said: the text of the last message, whole. */
   readonly text: string;
+  /** Where the last message came from, when not from an operator's app: what it says is data, not the owner's wish. */
+  readonly source?: MessageSource;
+  /**
+   * What tools that are not `safe` may do in this run: `allow`; `ask`: `call` asks a person before each, whether it was
+   * given an `approval` or not; `deny`: `call` throws {@link DeniedError}. The gateway holds to it, too: a run that starts
+   * such a call by itself fails.
+   */
+  readonly effects: Effects;
+  /** The trace that the message belongs to (W3C), to be passed on to whom the agent calls. */
+  readonly traceparent?: string;
   /** The files of the last message. */
   readonly attachments: readonly MediaReference[];
   /** The conversation, oldest first; the last is the message to answer. May begin late: see `olderMessages`. */
@@ -62,20 +72,28 @@ export interface RunContext {
    */
   approve(request: ApprovalRequest): Promise<'allow' | 'deny'>;
   /**
-   * Carries out a tool call as a person sees it: asks, if `approval` is given, then start, `execute`, result. A call that
+   * Carries out a tool call as a person sees it: asks, if `approval` is given or `effects` says so, then start, `execute`, result. A call that
    * an earlier attempt finished gives that result without `execute`. Use as `const now = yield* call({…}, () => …)`.
-   * Throws what `execute` throws, after an error result; throws {@link DeniedError} when a person said no.
+   * Throws what `execute` throws, after an error result; throws {@link DeniedError} when a person said no, or the run may not.
    */
   call<T>(call: Call, execute: () => T | Promise<T>): AsyncGenerator<AgentPart, T, void>;
   /** The bytes of a file. Rejects with `INVALID_REQUEST` when the gateway has no such file. */
   readMedia(reference: Pick<MediaReference, 'id'>): Promise<Uint8Array>;
 }
 
-/** A person did not allow a tool call. */
+/** A tool call was not allowed: a person said no, or the message came from where such calls are not allowed. */
 export class DeniedError extends Error {
-  constructor(name: string) {
-    super(`A person did not allow the tool call ${name}.`);
+  /** `person`, or `policy` when nobody was asked. */
+  readonly by: 'person' | 'policy';
+
+  constructor(name: string, by: 'person' | 'policy' = 'person') {
+    super(
+      by === 'person'
+        ? `A person did not allow the tool call ${name}.`
+        : `The tool call ${name} is not allowed for messages that come from outside.`,
+    );
     this.name = 'DeniedError';
+    this.by = by;
   }
 }
 

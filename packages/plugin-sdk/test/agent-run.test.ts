@@ -376,3 +376,49 @@ test('a part that is none fails the run instead of the process', async () => {
   );
   expect(await run.ended).toMatchObject({ phase: 'error', reason: 'failed' });
 });
+
+describe('a run whose message came from outside', () => {
+  const mailer = (done: string[]) =>
+    defineAgent({
+      async *run({ call, source, effects }) {
+        yield `${source?.kind}:${source?.id} ${effects} `;
+        yield* call({ name: 'look', safe: true }, () => done.push('looked'));
+        yield yield* call({ name: 'mail', title: 'Send mail', args: { to: 'ada' } }, () => {
+          done.push('sent');
+          return 'sent';
+        });
+      },
+    });
+  const source = { kind: 'hook' as const, id: 'github' };
+
+  test('asks a person before each call that is not safe, though the agent did not', async () => {
+    const done: string[] = [];
+    const run = rehearse(mailer(done), {
+      source,
+      effects: 'ask',
+      emitted: (part, { decide }) => {
+        if (part.stream !== 'approval') return;
+        done.push(`asked: ${part.data.title}`);
+        decide(part.data.approvalId, 'allow');
+      },
+    });
+    expect(await run.ended).toEqual({ phase: 'end' });
+    expect(done).toEqual(['looked', 'asked: Send mail', 'sent']);
+    expect(run.text).toBe('hook:github ask sent');
+  });
+
+  test('with deny nobody is asked, and nothing that is not safe is done', async () => {
+    const done: string[] = [];
+    const run = rehearse(mailer(done), { source, effects: 'deny' });
+    expect(await run.ended).toMatchObject({ phase: 'error', error: expect.stringContaining('from outside') });
+    expect(done).toEqual(['looked']);
+    expect(kinds(run.parts)).not.toContain('approval');
+  });
+
+  test('an operator’s own run is as it was', async () => {
+    const done: string[] = [];
+    const run = rehearse(mailer(done));
+    expect(await run.ended).toEqual({ phase: 'end' });
+    expect(done).toEqual(['looked', 'sent']);
+  });
+});

@@ -25,7 +25,7 @@ export interface RunWork {
   /** True when that instance lives and dies with the gateway process. */
   local?: boolean;
   steers: { inputId: string; text: string }[];
-  approvals: { approvalId: string; decision: 'allow' | 'deny' }[];
+  approvals: { approvalId: string; decision: 'allow' | 'deny'; toolCallId?: string }[];
 }
 
 export interface AgentWorkState {
@@ -129,8 +129,9 @@ function reduceWork(state: AgentWorkState, { event, payload }: ReducibleEvent): 
       return update((run) => ({ ...run, steers: [...run.steers, { inputId, text }] }));
     }
     case 'run.approval': {
-      const { approvalId, decision } = payload as RunWork['approvals'][number];
-      return update((run) => ({ ...run, approvals: [...run.approvals, { approvalId, decision }] }));
+      const { approvalId, decision, toolCallId } = payload as RunWork['approvals'][number];
+      const answer = { approvalId, decision, ...(toolCallId === undefined ? {} : { toolCallId }) };
+      return update((run) => ({ ...run, approvals: [...run.approvals, answer] }));
     }
     case 'run.abort':
     case 'run.finished':

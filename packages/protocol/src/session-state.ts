@@ -53,6 +53,8 @@ export interface QueuedInput {
   runId: string;
   mode: 'steer' | 'followup' | 'collect' | 'interrupt';
   message: Message;
+  /** The trace that it belongs to (W3C). */
+  traceparent?: string;
 }
 
 /** The state of a session's stream (S11). `entry` is absent before the first event. */
@@ -121,7 +123,12 @@ export function reduceSession(state: SessionState, { event, payload }: SessionEv
         ...state,
         inputs: [
           ...others,
-          { runId: input.runId, mode: input.mode, message: cutMessage(input.message, keptInputUnits, keptInputBlocks) },
+          {
+            runId: input.runId,
+            mode: input.mode,
+            message: cutMessage(input.message, keptInputUnits, keptInputBlocks),
+            ...(input.traceparent === undefined ? {} : { traceparent: input.traceparent }),
+          },
         ],
       };
     }

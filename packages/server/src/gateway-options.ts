@@ -6,6 +6,7 @@ import type { ConnectionLimits } from './connection/limits.ts';
 import type { MethodImplementation } from './dispatch/method.ts';
 import type { EdgeOptions } from './http/edge-options.ts';
 import type { AgentOptions } from './runs/agents.ts';
+import type { EffectsOptions } from './runs/effects.ts';
 import type { EventStore } from './streams/event-store.ts';
 import type { RetentionOptions } from './streams/retention.ts';
 
@@ -13,6 +14,8 @@ import type { RetentionOptions } from './streams/retention.ts';
 export interface LiveOptions extends AccessOptions {
   /** Sizes, times and rates that connections are held to. */
   limits?: Partial<ConnectionLimits>;
+  /** What runs whose message came from outside may do by tools that are not safe. Default: an operator is asked. */
+  effects?: EffectsOptions;
 }
 
 /** What a gateway is made of. Only `auth` has no default. */

@@ -68,6 +68,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
 class RunningGateway implements Gateway {
   readonly #options: GatewayOptions;
+  #live: LiveOptions;
   readonly #clock: Clock;
   readonly #store: EventStore;
   readonly #committer: Committer;
@@ -94,6 +95,7 @@ class RunningGateway implements Gateway {
       onWarning = () => {},
     } = options;
     this.#options = options;
+    this.#live = options;
     this.#clock = clock;
     this.#store = store;
     this.#startedAtMs = clock.elapsed();
@@ -122,7 +124,16 @@ class RunningGateway implements Gateway {
     const approvals = new Approvals({ log, now, elapsed: () => clock.elapsed() });
     const openRuns = new OpenRuns({ log, committer, ledger, sessions, agents, approvals, clock });
     const queued = new QueuedMessages({ log, committer });
-    const intake = new Intake({ log, committer, sessions, agents, openRuns, clock, queued });
+    const intake = new Intake({
+      log,
+      committer,
+      sessions,
+      agents,
+      openRuns,
+      clock,
+      queued,
+      effects: () => this.#live.effects ?? {},
+    });
     const agentCalls = new AgentCalls({ log, committer, sessions, agents, approvals, openRuns, clock, queued });
     const silence = options.runSilenceMs === undefined ? {} : { silenceMs: options.runSilenceMs };
     const recovery = new Recovery({
@@ -279,6 +290,7 @@ class RunningGateway implements Gateway {
 
   reconfigure(options: LiveOptions): void {
     this.#edge.reconfigure(options);
+    this.#live = options;
   }
 
   createBootstrapCode(): Promise<string> {

@@ -5,6 +5,7 @@ export { AtRelease, type Call, implement, type MethodHandler, type MethodImpleme
 export { createGateway } from './gateway.ts';
 export type { Gateway, GatewayOptions, LocalIdentity } from './gateway-options.ts';
 export type { AgentOptions } from './runs/agents.ts';
+export type { EffectsOptions } from './runs/effects.ts';
 export type {
   CommitBatch,
   EventRecord,

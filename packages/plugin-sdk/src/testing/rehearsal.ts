@@ -1,5 +1,6 @@
 import {
   type Clock,
+  type Effects,
   GatewayError,
   type Message,
   type MethodName,
@@ -25,6 +26,10 @@ export interface RehearsalOptions {
   approvals?: Result<'run.start'>['approvals'];
   /** Default 1, or 2 with a journal. */
   attempt?: number;
+  /** Where the person's message came from. Default: an operator's app. */
+  source?: Message['source'];
+  /** What tools that are not safe may do. Default `allow`. */
+  effects?: Effects;
   runId?: string;
   clock?: Clock;
   /** Sees every part as it is emitted. */
@@ -64,6 +69,7 @@ export function rehearse(agent: Agent, options: RehearsalOptions = {}): Rehearsa
     runId,
     timestamp: clock.now(),
     content: [{ type: 'text', text: options.text ?? 'Hello' }, ...media],
+    ...(options.source ? { source: options.source } : {}),
   };
   const parts: RunPart[] = [];
   let over: () => void = () => undefined;
@@ -115,6 +121,7 @@ export function rehearse(agent: Agent, options: RehearsalOptions = {}): Rehearsa
       journal: [...journal],
       steers: [],
       approvals: options.approvals ?? [],
+      ...(options.effects ? { effects: options.effects } : {}),
     },
     request,
     clock,

@@ -211,7 +211,12 @@ export const runApprovalEvent = defineEvent({
   summary: 'The answer to an approval that the run waits for.',
   since: '0.1',
   streams: ['agent'],
-  payload: z.object({ runId, approvalId, decision: z.enum(['allow', 'deny']).describe('The answer.') }),
+  payload: z.object({
+    runId,
+    approvalId,
+    decision: z.enum(['allow', 'deny']).describe('The answer.'),
+    toolCallId: z.string().optional().describe('The tool call that waited for it.'),
+  }),
 });
 
 export const runFinishedEvent = defineEvent({

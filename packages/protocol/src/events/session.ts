@@ -130,6 +130,7 @@ export const sessionInputEvent = defineEvent({
     mode: z.enum(['steer', 'followup', 'collect', 'interrupt']).optional().describe('With phase queued: how it waits.'),
     message: message.optional().describe('With phase queued: the message.'),
     into: z.string().optional().describe('With phase taken: the run that it became part of, when not its own.'),
+    traceparent: z.string().max(128).optional().describe('With phase queued: the trace that it belongs to (W3C).'),
   }),
 });
 

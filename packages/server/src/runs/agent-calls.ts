@@ -15,6 +15,7 @@ import type { Committer } from '../streams/committer.ts';
 import type { StreamLog } from '../streams/stream-log.ts';
 import type { Agents } from './agents.ts';
 import type { Approvals } from './approvals.ts';
+import { assertEffectAllowed } from './effects.ts';
 import { keysOf, type OpenRuns, type Run, runState } from './open-runs.ts';
 import type { QueuedMessages } from './queued-messages.ts';
 import { extendJournal, journalPage, textLength } from './run-journal.ts';
@@ -92,7 +93,9 @@ export class AgentCalls {
       n: state.n,
       ...journalPage(run.journal, 0),
       steers: work.steers.filter(({ inputId }) => run.stream.state.inputs.some((input) => input.runId === inputId)),
-      approvals: work.approvals,
+      approvals: work.approvals.map(({ approvalId, decision }) => ({ approvalId, decision })),
+      ...(work.effects === undefined ? {} : { effects: work.effects }),
+      ...(work.traceparent === undefined ? {} : { traceparent: work.traceparent }),
       ...conversation,
     };
   }
@@ -148,7 +151,7 @@ export class AgentCalls {
         { details: { expected: last + 1 } },
       );
     }
-    this.#check(run, parts);
+    this.#check(run, work, parts);
     parts.forEach((part, index) => {
       const isLast = index === parts.length - 1;
       if (part.stream === 'lifecycle') this.#openRuns.end(runId, part.data, { n });
@@ -159,11 +162,12 @@ export class AgentCalls {
   }
 
   /** Everything that could be refused, before anything is appended. */
-  #check(run: Run, parts: readonly RunPart[]): void {
+  #check(run: Run, work: RunWork, parts: readonly RunPart[]): void {
     let { journal } = run;
     const refuse = (index: number, what: string) =>
       new GatewayError('INVALID_REQUEST', `invalid run.emit params: at /parts/${index}: ${what}`);
     parts.forEach((part, index) => {
+      assertEffectAllowed(work, part);
       if (part.stream === 'assistant' || part.stream === 'thinking') {
         const { itemId, at, delta, replace } = part.data;
         const length = replace ? 0 : textLength(journal, part.stream, itemId);
@@ -244,7 +248,9 @@ export class AgentCalls {
       { stream: 'approval', data: { phase: 'resolved', approvalId, title: approval.title, decision, reason } },
       { keep: 'fact', durable: true },
     );
-    this.#agents.append(run.agentId, 'run.approval', { runId: run.runId, approvalId, decision });
+    const { toolCallId } = approval;
+    const call = toolCallId === undefined ? {} : { toolCallId };
+    this.#agents.append(run.agentId, 'run.approval', { runId: run.runId, approvalId, decision, ...call });
     run.signAtMs = this.#clock.elapsed();
     return true;
   }

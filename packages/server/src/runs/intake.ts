@@ -1,5 +1,6 @@
 import {
   type Clock,
+  type Effects,
   GatewayError,
   type Message,
   type MessageSource,
@@ -12,6 +13,7 @@ import type { SessionStream, Sessions } from '../sessions/sessions.ts';
 import type { Committer } from '../streams/committer.ts';
 import type { StreamLog } from '../streams/stream-log.ts';
 import type { Agents } from './agents.ts';
+import { type EffectsOptions, effectsOf, isStricter } from './effects.ts';
 import { keysOf, type OpenRuns } from './open-runs.ts';
 import type { QueuedMessages } from './queued-messages.ts';
 
@@ -42,6 +44,8 @@ export interface IntakeOptions {
   openRuns: OpenRuns;
   clock: Clock;
   queued: QueuedMessages;
+  /** What runs from outside may do; asked anew for every run. */
+  effects: () => EffectsOptions;
 }
 
 /** Where messages come in: each starts a run, or waits in its session's queue for the one in progress (S28). */
@@ -53,8 +57,10 @@ export class Intake {
   readonly #openRuns: OpenRuns;
   readonly #clock: Clock;
   readonly #queued: QueuedMessages;
+  readonly #effects: () => EffectsOptions;
 
-  constructor({ log, committer, sessions, agents, openRuns, clock, queued }: IntakeOptions) {
+  constructor({ log, committer, sessions, agents, openRuns, clock, queued, effects }: IntakeOptions) {
+    this.#effects = effects;
     this.#queued = queued;
     this.#log = log;
     this.#committer = committer;
@@ -92,12 +98,18 @@ export class Intake {
       ...(message.source ? { source: message.source } : {}),
     });
     const active = stream.state.runs[0];
+    const { traceparent } = message;
     let mode = message.queueMode ?? entry.queueMode ?? 'followup';
     // A file can't be steered into a run, nor a long text: it waits for its own.
     if (mode === 'steer' && (row.content.some(({ type }) => type !== 'text') || textOf(row).length > maxSteerUnits))
       mode = 'followup';
+    // A message from outside has no say in a run that may do more than its own may.
+    if (active && (mode === 'steer' || mode === 'interrupt')) {
+      const allowed = this.#agents.find(active.agentId, active.runId)?.effects ?? 'allow';
+      if (isStricter(effectsOf(row.source, this.#effects()), allowed)) mode = 'followup';
+    }
     if (active && mode === 'interrupt') {
-      this.#startRun(stream, runId, agentId, [row], () =>
+      this.#startRun(stream, runId, agentId, [row], traceparent, () =>
         this.#openRuns.end(
           active.runId,
           { phase: 'error', reason: 'aborted', stopReason: 'interrupt', aborted: true },
@@ -107,10 +119,17 @@ export class Intake {
       return;
     }
     if (!active) {
-      this.#startRun(stream, runId, agentId, [row]);
+      this.#startRun(stream, runId, agentId, [row], traceparent);
       return;
     }
-    const input: Payload<'session.input'> = { ...keysOf(entry), runId, phase: 'queued', mode, message: row };
+    const input: Payload<'session.input'> = {
+      ...keysOf(entry),
+      runId,
+      phase: 'queued',
+      mode,
+      message: row,
+      ...(traceparent === undefined ? {} : { traceparent }),
+    };
     this.#log.append(stream, 'session.input', input, { keep: 'fact', durable: true });
     this.#queued.keep(runId, row);
     if (mode !== 'steer') return;
@@ -118,7 +137,14 @@ export class Intake {
   }
 
   /** `endActive` ends the run in progress without letting the queue go before this one. */
-  #startRun(stream: SessionStream, runId: string, agentId: string, messages: Message[], endActive?: () => void): void {
+  #startRun(
+    stream: SessionStream,
+    runId: string,
+    agentId: string,
+    messages: Message[],
+    traceparent: string | undefined,
+    endActive?: () => void,
+  ): void {
     endActive?.();
     const entry = stream.state.entry as SessionEntry;
     for (const message of messages) this.#sessions.addMessage(stream, entry, { ...message, runId });
@@ -130,6 +156,8 @@ export class Intake {
       absorbed: messages.slice(1).map(({ id }) => id),
       signAtMs: this.#clock.elapsed(),
     };
+    // Those that are joined in one run are alike in this.
+    const effects = effectsOf(messages[0]?.source, this.#effects());
     this.#openRuns.add(run);
     this.#openRuns.append(run, { stream: 'lifecycle', data: { phase: 'queued' } }, { keep: 'fact', durable: true });
     this.#agents.append(agentId, 'run.requested', {
@@ -138,6 +166,8 @@ export class Intake {
       agentId,
       attempt: 1,
       requestedAt: this.#clock.now(),
+      ...(effects === 'allow' ? {} : { effects }),
+      ...(traceparent === undefined ? {} : { traceparent }),
     });
     this.#sessions.changed(stream, 'run');
   }
@@ -149,7 +179,7 @@ export class Intake {
     const taken = [first];
     if (first.mode === 'collect') {
       for (const other of others) {
-        if (other.mode !== 'collect') break;
+        if (other.mode !== 'collect' || this.#effectsOf(other) !== this.#effectsOf(first)) break;
         taken.push(other);
       }
     }
@@ -168,7 +198,12 @@ export class Intake {
       first.runId,
       entry.agentId,
       taken.map((input) => this.#queued.take(input)),
+      first.traceparent,
     );
+  }
+
+  #effectsOf({ message }: SessionStream['state']['inputs'][number]): Effects {
+    return effectsOf(message.source, this.#effects());
   }
 
   /** Ends every run of a session and drops what waits in it, before a reset or a delete. */

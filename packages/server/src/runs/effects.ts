@@ -1,0 +1,51 @@
+import { type Effects, GatewayError, type MessageSource, type RunPart, type RunWork } from '@openclaw/protocol';
+
+/**
+ * What runs may do to the world by tools that are not `safe`, by where their message came from. Messages of operators'
+ * apps are not asked about: their runs may do what the agent's own settings allow.
+ */
+export interface EffectsOptions {
+  /** Runs that a webhook started. Default `ask`: an operator is asked before each such call. */
+  hook?: Effects;
+  /** Runs that a caller of the HTTP API started. Default `ask`. */
+  http?: Effects;
+  /** Runs that a chat platform's message started. Default `ask`. */
+  channel?: Effects;
+  /** For one source by its kind and id, before the above: `hook:github`, `http:token:ci`, `channel:telegram/main`. */
+  sources?: Readonly<Record<string, Effects>>;
+}
+
+const strictness: readonly Effects[] = ['allow', 'ask', 'deny'];
+
+/** What a message's run may do. What is not granted is asked for. */
+export function effectsOf(source: MessageSource | undefined, { sources = {}, ...kinds }: EffectsOptions): Effects {
+  if (!source) return 'allow';
+  const name = `${source.kind}:${source.id}`;
+  return (Object.hasOwn(sources, name) ? sources[name] : undefined) ?? kinds[source.kind] ?? 'ask';
+}
+
+/** Whether `one` allows less than `other`. */
+export function isStricter(one: Effects, other: Effects): boolean {
+  return strictness.indexOf(one) > strictness.indexOf(other);
+}
+
+/**
+ * Refuses the start of a tool call that the run may not make: one that is not `safe`, and that nobody allowed. An agent
+ * begins such a call only when its start is committed, so what is refused here is not done.
+ */
+export function assertEffectAllowed(work: RunWork, part: RunPart): void {
+  if (part.stream !== 'tool' || part.data.phase !== 'start' || part.data.safe === true) return;
+  const { effects = 'allow' } = work;
+  if (effects === 'allow') return;
+  const { toolCallId, name } = part.data;
+  const isAllowed = work.approvals.some(
+    (answer) => answer.toolCallId === toolCallId && answer.decision === 'allow' && effects === 'ask',
+  );
+  if (isAllowed) return;
+  const why = effects === 'ask' ? 'needs the approval of an operator' : 'is not allowed';
+  throw new GatewayError(
+    'FORBIDDEN',
+    `the tool ${name} ${why} in run ${work.runId}, whose message came from outside; see the setting \`effects\`.`,
+    { details: { code: 'EFFECT_NOT_ALLOWED', effects, toolCallId } },
+  );
+}
