@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { asyncApiDocument } from '../src/asyncapi.ts';
 import { contractSchema } from '../src/schema.ts';
 import { type Contract, contractChanges } from './contract-changes.ts';
 import { contractSnapshot, snapshotText } from './contract-snapshot.ts';
@@ -8,6 +9,7 @@ import { referencePage } from './reference-page.ts';
 const root = new URL('../', import.meta.url);
 writeFileSync(new URL('src/method-table.gen.ts', root), methodTableSource());
 writeFileSync(new URL('protocol.schema.json', root), `${JSON.stringify(contractSchema(), null, 1)}\n`);
+writeFileSync(new URL('asyncapi.json', root), `${JSON.stringify(asyncApiDocument(), null, 1)}\n`);
 writeFileSync(new URL('../../docs/gateway/reference.md', root), referencePage());
 
 // The snapshot takes in additions by itself; what removes or narrows something is somebody's decision.

@@ -9,6 +9,7 @@ export const CloseCode = {
   serviceRestart: 1012,
   tryAgainLater: 1013,
   tickTimeout: 4000,
+  credentialRevoked: 4001,
   slowConsumer: 4101,
   draining: 4102,
   heartbeatLost: 4103,

@@ -123,8 +123,11 @@ function envelopeProblem(frame: Record<string, unknown>): string | undefined {
   }
 }
 
-/** Walks without recursion, so that a hostile document can't exhaust the stack. */
-function findUnsafe(root: object, limits: DecodeLimits): string | undefined {
+/**
+ * What makes a parsed document unsafe to work with: too deep, too wide, or a key that could reach a prototype; undefined when
+ * nothing does. Walks without recursion, so that a hostile document can't exhaust the stack.
+ */
+export function findUnsafe(root: object, limits: DecodeLimits = defaultLimits): string | undefined {
   let level: object[] = [root];
   let keyCount = 0;
   for (let depth = 1; level.length > 0; depth++) {

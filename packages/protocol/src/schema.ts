@@ -44,6 +44,23 @@ export function contractSchema(): Record<string, unknown> {
   };
 }
 
+/**
+ * Checks a value that came from outside, and says what is wrong with it in {@link validationProblem}'s words. Never throws:
+ * zod compares the `length` of whatever stands where a text or a list should be, and an object with a `length` of its own can
+ * make that throw.
+ */
+export function checkValue<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+): { success: true; data: z.output<Schema> } | { success: false; problem: string } {
+  try {
+    const parsed = schema.safeParse(value, { reportInput: true });
+    return parsed.success ? parsed : { success: false, problem: validationProblem(parsed.error) };
+  } catch {
+    return { success: false, problem: 'at root: an object stands where a text or a list should be' };
+  }
+}
+
 /** The first problem of a failed check in v4's wording: `at /message: must be string`. */
 export function validationProblem(error: z.core.$ZodError): string {
   const issue = error.issues[0];

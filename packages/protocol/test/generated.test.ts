@@ -3,11 +3,12 @@ import { expect, test } from 'vitest';
 import { snapshotText } from '../scripts/contract-snapshot.ts';
 import { methodTableSource } from '../scripts/method-table.ts';
 import { referencePage } from '../scripts/reference-page.ts';
-import { contractSchema } from '../src/index.ts';
+import { asyncApiDocument, contractSchema } from '../src/index.ts';
 
 test.each([
   ['src/method-table.gen.ts', methodTableSource],
   ['protocol.schema.json', () => `${JSON.stringify(contractSchema(), null, 1)}\n`],
+  ['asyncapi.json', () => `${JSON.stringify(asyncApiDocument(), null, 1)}\n`],
   ['../../docs/gateway/reference.md', referencePage],
   ['test/contract.snapshot.json', snapshotText],
 ])('%s is what the declarations say (npm run generate)', (path, make) => {

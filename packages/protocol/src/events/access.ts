@@ -95,7 +95,7 @@ export const configChangedEvent = defineEvent({
   since: '0.1',
   streams: ['system'],
   payload: z.object({
-    hash: z.string().describe('Of the configuration in use; the baseHash of the next change.'),
+    hash: z.string().describe('Of the file as it is now; the baseHash of the next change.'),
     changed: z.array(z.string()).describe('The settings that differ from before, such as `http.allowedOrigins`.'),
     needsRestart: z.array(z.string()).describe('Those of them that are in use only after a restart.'),
     problem: z.string().optional().describe('Present when a file was refused: why. The one before stays in use.'),

@@ -113,6 +113,7 @@ export const devicePairSetupCodeMethod = defineMethod({
         'base64url of JSON {url, urls?, bootstrapToken, pin?}: all that a client needs. A secret until it is used.',
       ),
     gatewayUrl: z.string().describe('The address in it.'),
+    gatewayUrls: z.array(z.string()).optional().describe('All addresses in it, where there are several.'),
     auth: z.enum(['token', 'password']).describe('How others get in.'),
     urlSource: z.string().describe('Where the address is from: request, config or connection.'),
     access: z.enum(['full', 'limited', 'node']).optional().describe('What it grants.'),
