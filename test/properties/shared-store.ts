@@ -37,6 +37,7 @@ export class SharedStore {
       readMessages: (...call) => this.#read(process, () => inner.readMessages(...call)),
       readState: (...call) => this.#read(process, () => inner.readState(...call)),
       readMedia: (...call) => this.#read(process, () => inner.readMedia(...call)),
+      openUpload: () => inner.openUpload(),
       checkpoint: (states) => write(() => inner.checkpoint(states)),
       rewrite: (...call) => write(() => inner.rewrite(...call)),
       trim: (...call) => write(() => inner.trim(...call)),

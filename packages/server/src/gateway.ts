@@ -1,8 +1,8 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
+  allowsScope,
   type Clock,
-  defaultAgentId,
   events,
   GatewayError,
   type HelloOk,
@@ -14,38 +14,28 @@ import {
 } from '@openclaw/protocol';
 import type { Credentials } from './connection/credentials.ts';
 import type { ConnectionHost } from './connection/host.ts';
+import { networkHosts } from './connection/network-hosts.ts';
 import type { Identity } from './connection/peer.ts';
 import { PresenceList } from './connection/presence-list.ts';
 import { Dispatcher } from './dispatch/dispatcher.ts';
-import { Ledger } from './dispatch/ledger.ts';
 import type { Gateway, GatewayOptions, LiveOptions, LocalIdentity } from './gateway-options.ts';
+import { loadParts, makeParts } from './gateway-parts.ts';
 import { createHttpEdge } from './http/edge.ts';
+import { gatewayRoutes } from './http/gateway-routes.ts';
+import { assertHooks } from './http/hooks/hooks-options.ts';
+import { accessMethods } from './methods/access.ts';
 import { agentMethods } from './methods/agent.ts';
+import { auditMethods } from './methods/audit.ts';
 import { chatMethods } from './methods/chat.ts';
+import { type ConfigChange, changeReason, configMethods } from './methods/config.ts';
 import type { GatewayParts } from './methods/context.ts';
 import { runMethods } from './methods/runs.ts';
 import { sessionMethods } from './methods/sessions.ts';
 import { streamMethods } from './methods/streams.ts';
 import { systemMethods } from './methods/system.ts';
-import { V4Projection } from './projection/v4-projection.ts';
-import { AgentCalls } from './runs/agent-calls.ts';
-import { Agents } from './runs/agents.ts';
-import { Approvals } from './runs/approvals.ts';
-import { Intake } from './runs/intake.ts';
-import { OpenRuns } from './runs/open-runs.ts';
-import { QueuedMessages } from './runs/queued-messages.ts';
-import { Recovery } from './runs/recovery.ts';
-import { Sessions } from './sessions/sessions.ts';
-import { agingNow } from './streams/aging.ts';
-import { Committer } from './streams/committer.ts';
-import { Documents } from './streams/documents.ts';
-import { Erasure } from './streams/erasure.ts';
-import type { EventStore } from './streams/event-store.ts';
+import { type GatewayFigures, type SafeObserver, safeObserver } from './observer.ts';
 import { memoryStore } from './streams/memory-store.ts';
-import { Retention } from './streams/retention.ts';
-import { StreamLog } from './streams/stream-log.ts';
-import { Subscriptions } from './streams/subscriptions.ts';
-import { Upkeep } from './streams/upkeep.ts';
+import type { Upkeep } from './streams/upkeep.ts';
 
 /** How often runs, graces and approvals are looked at, in ms. */
 const sweepMs = 5_000;
@@ -70,12 +60,6 @@ class RunningGateway implements Gateway {
   readonly #options: GatewayOptions;
   #live: LiveOptions;
   readonly #clock: Clock;
-  readonly #store: EventStore;
-  readonly #committer: Committer;
-  readonly #documents: Documents;
-  readonly #log: StreamLog;
-  readonly #subscriptions: Subscriptions;
-  readonly #ledger: Ledger;
   readonly #dispatcher: Dispatcher;
   readonly #parts: GatewayParts;
   readonly #edge: ReturnType<typeof createHttpEdge>;
@@ -84,135 +68,41 @@ class RunningGateway implements Gateway {
   readonly #startedAtMs: number;
   readonly #presence: PresenceList;
   readonly #upkeep: Upkeep;
+  readonly #observer: SafeObserver;
   #phase: 'starting' | 'ready' | 'draining' = 'starting';
   #cancelSweep: () => void = () => {};
 
   constructor(options: GatewayOptions) {
-    const {
-      agents: agentOptions = [{ id: defaultAgentId }],
-      clock = systemClock({ unref: true }),
-      store = memoryStore(),
-      onWarning = () => {},
-    } = options;
+    const { clock = systemClock({ unref: true }), store = memoryStore() } = options;
+    const observer = safeObserver(options.observer);
+    const onWarning = (message: string, cause?: unknown) => {
+      observer.warning(message, cause);
+      options.onWarning?.(message, cause);
+    };
+    this.#observer = observer;
+    assertHooks(options);
     this.#options = options;
     this.#live = options;
     this.#clock = clock;
-    this.#store = store;
     this.#startedAtMs = clock.elapsed();
-    const now = () => clock.now();
-    const aging = agingNow(clock);
-    const mainAgentId = agentOptions[0]?.id ?? defaultAgentId;
-    const committer = new Committer({
-      store,
-      onFault: (error) => onWarning('a task after a commit failed inside the gateway', error),
-      ...(options.defer ? { defer: options.defer } : {}),
-    });
-    const documents = new Documents(committer);
-    const log = new StreamLog({ store, committer, elapsed: () => clock.elapsed() });
-    const ledger = new Ledger({ committer, now });
-    const erasure = new Erasure({ log, store, documents });
-    const sessions = new Sessions({
-      log,
-      documents,
-      erasure,
-      now,
-      agentIds: agentOptions.map(({ id }) => id),
-      defaultAgentId: mainAgentId,
-    });
-    const grace = options.agentGraceMs === undefined ? {} : { graceMs: options.agentGraceMs };
-    const agents = new Agents({ log, clock, agents: agentOptions, ...grace });
-    const approvals = new Approvals({ log, now, elapsed: () => clock.elapsed() });
-    const openRuns = new OpenRuns({ log, committer, ledger, sessions, agents, approvals, clock });
-    const queued = new QueuedMessages({ log, committer });
-    const intake = new Intake({
-      log,
-      committer,
-      sessions,
-      agents,
-      openRuns,
-      clock,
-      queued,
-      effects: () => this.#live.effects ?? {},
-    });
-    const agentCalls = new AgentCalls({ log, committer, sessions, agents, approvals, openRuns, clock, queued });
-    const silence = options.runSilenceMs === undefined ? {} : { silenceMs: options.runSilenceMs };
-    const recovery = new Recovery({
-      log,
-      ledger,
-      sessions,
-      agents,
-      approvals,
-      agentCalls,
-      openRuns,
-      clock,
-      queued,
-      ...silence,
-    });
-    const subscriptions = new Subscriptions({ log, defaultAgentId: mainAgentId });
-    const projection = new V4Projection({ clock, journalOf: (runId) => openRuns.journalOf(runId) });
-    this.#committer = committer;
-    this.#documents = documents;
-    this.#log = log;
-    this.#subscriptions = subscriptions;
-    this.#ledger = ledger;
-    this.#presence = new PresenceList({ clock });
-    const retention = new Retention({ log, store, documents, clock, options: options.retention, onWarning });
-    const pinned = new Set(['system', 'approvals', ...agents.ids.map((id) => `agent:${id}`)]);
-    this.#upkeep = new Upkeep({
-      clock,
-      store,
-      log,
-      ledger,
-      retention,
-      erasure,
-      agingNow: aging,
-      busyStreams: () => {
-        const busy = agents.work().flatMap(({ sessionKey, agentId }) => [`session:${sessionKey}`, `agent:${agentId}`]);
-        return new Set(approvals.open.length > 0 ? [...busy, 'approvals'] : busy);
-      },
-      isPinned: (stream) => pinned.has(stream.name) || subscriptions.hasReaders(stream),
-      onWarning,
-    });
-    this.#parts = {
-      clock,
-      store,
-      committer,
-      log,
-      subscriptions,
-      ledger,
-      sessions,
-      agents,
-      approvals,
-      openRuns,
-      intake,
-      agentCalls,
-      recovery,
-      projection,
-      defaultAgentId: mainAgentId,
-      phase: () => this.#phase,
-    };
+    const presence = new PresenceList({ clock });
+    this.#presence = presence;
+    const live = () => this.#live;
+    const phase = () => this.#phase;
+    const { parts, upkeep } = makeParts({ options, live, clock, store, observer, onWarning, presence, phase });
+    this.#parts = parts;
+    this.#upkeep = upkeep;
     this.#dispatcher = new Dispatcher({
-      committer,
+      committer: parts.committer,
+      observer,
+      elapsed: () => clock.elapsed(),
+      limits: () => this.#edge.limits,
       onFault: (method, error) => onWarning(`${method} failed inside the gateway`, error),
-    });
-    log.listen({
-      committed: (stream, committedEvents) => {
-        let bytes = 0;
-        for (const { frame } of committedEvents) bytes += frame.bytes.length;
-        retention.committed(stream, bytes);
-        subscriptions.committed(stream, committedEvents);
-        projection.publish(committedEvents);
-      },
-      deleted: (stream) => {
-        subscriptions.deleted(stream);
-        retention.forget(stream.name);
-        // The rest of the commit first: what it appended elsewhere is to go too.
-        queueMicrotask(() => this.#upkeep.erase());
-      },
     });
     this.#edge = createHttpEdge(this.#host(), {
       ...options,
-      failing: () => (committer.failure ? [`store: ${committer.failure.message}`] : []),
+      failing: () => (parts.committer.failure ? [`store: ${parts.committer.failure.message}`] : []),
+      routes: [...gatewayRoutes(parts, { live, limits: () => this.#edge.limits }), ...(options.routes ?? [])],
       ...(options.defer ? { defer: options.defer } : {}),
     });
     this.#credentials = this.#edge.credentials;
@@ -224,10 +114,15 @@ class RunningGateway implements Gateway {
         connectionCount: () => this.#presence.peerCount,
         presence: () => this.#presence.entries,
         health: () => this.#health(),
-        credentials: this.#credentials,
-        config: options.config ?? (() => ({ path: '', exists: false, values: {} })),
       }),
+      ...configMethods(options.config, { version: options.version ?? '0.1.0', now: () => clock.now() }),
       ...streamMethods(this.#parts),
+      ...auditMethods(this.#parts),
+      ...accessMethods(this.#parts, {
+        access: this.#edge.access,
+        pin: () => this.#edge.certificatePin,
+        localHosts: () => networkHosts(this.#edge.address),
+      }),
       ...chatMethods(this.#parts),
       ...agentMethods(this.#parts),
       ...sessionMethods(this.#parts),
@@ -237,17 +132,9 @@ class RunningGateway implements Gateway {
   }
 
   async start(): Promise<void> {
-    const contents = await this.#store.open();
-    this.#log.load(contents.heads);
-    this.#ledger.load(contents.ledger);
-    this.#documents.load(contents.documents);
-    await this.#parts.sessions.start();
-    await this.#parts.agents.start();
-    await this.#parts.approvals.start();
-    await this.#parts.recovery.recover();
-    await this.#committer.idle();
-    if (this.#committer.failure) throw this.#committer.failure;
+    await loadParts(this.#parts);
     this.#phase = 'ready';
+    this.#observer.started(() => this.#figures());
     this.#upkeep.start();
     this.#sweep();
   }
@@ -257,6 +144,7 @@ class RunningGateway implements Gateway {
       this.#sweep();
       this.#parts.recovery.orphaned(this.#parts.agents.expire());
       this.#parts.recovery.sweep();
+      this.#parts.pairing.sweep();
     }, sweepMs);
   }
 
@@ -269,36 +157,63 @@ class RunningGateway implements Gateway {
   }
 
   accept(transport: Transport, { role, id = '', scopes = [], isLocal = true }: LocalIdentity): void {
-    if (role === 'agent' && !this.#parts.agents.ids.includes(id)) {
-      throw new GatewayError(
-        'INVALID_REQUEST',
-        `unknown agent id: '${id}'. This gateway has ${this.#parts.agents.ids.join(', ')}; name it in the options.`,
-      );
-    }
+    if (role === 'agent') this.#assertAgent(id);
     const identity: Identity = { role, id, scopes: new Set(scopes), principal: `local:${role}:${id}`, isLocal };
     this.#edge.acceptTransport(transport, identity);
   }
 
-  createToken(grant: {
+  async createToken(grant: {
     role: 'agent' | 'channel' | 'operator';
     id: string;
     scopes?: readonly string[];
   }): Promise<string> {
+    if (grant.role === 'agent') this.#assertAgent(grant.id);
     const { token } = this.#credentials.createToken(grant);
     return this.#committed(token);
   }
 
+  #assertAgent(id: string): void {
+    const { ids } = this.#parts.agents;
+    if (ids.includes(id)) return;
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      `unknown agent id: '${id}'. This gateway has ${ids.join(', ')}; name it in the options.`,
+    );
+  }
+
+  certificatePin(): string | undefined {
+    return this.#edge.certificatePin;
+  }
+
   reconfigure(options: LiveOptions): void {
+    assertHooks(options);
     this.#edge.reconfigure(options);
     this.#live = options;
   }
 
-  createBootstrapCode(): Promise<string> {
-    return this.#committed(this.#credentials.createBootstrapCode());
+  async configChanged({ by, ...change }: ConfigChange): Promise<void> {
+    const { problem } = change;
+    const system = await this.#parts.log.open('system');
+    if (problem === undefined || by === undefined)
+      this.#parts.log.append(system, 'config.changed', { ...change, ts: this.#clock.now() });
+    this.#parts.audit.note({
+      action: problem === undefined ? 'config.changed' : 'config.refused',
+      actor: by ?? 'config',
+      reason: (problem ?? changeReason(change)).slice(0, 512),
+    });
+    await this.#committed(undefined);
+  }
+
+  get localRunCount(): number {
+    return this.#parts.openRuns.localCount;
+  }
+
+  createBootstrapCode(grant: { scopes?: readonly string[] } = {}): Promise<string> {
+    return this.#committed(this.#credentials.createBootstrapCode(grant));
   }
 
   #committed<T>(value: T): Promise<T> {
-    return new Promise((resolve, reject) => this.#committer.release(() => resolve(value), reject));
+    return new Promise((resolve, reject) => this.#parts.committer.release(() => resolve(value), reject));
   }
 
   async drain({
@@ -312,6 +227,7 @@ class RunningGateway implements Gateway {
   } = {}): Promise<void> {
     if (this.#phase === 'draining') return;
     this.#phase = 'draining';
+    this.#observer.draining(reason);
     const expected = restartExpectedMs === undefined ? {} : { restartExpectedMs };
     const forV4 = JSON.stringify({ reason, ...expected });
     const forStreams = JSON.stringify({ reason, ...expected, spreadMs });
@@ -320,17 +236,38 @@ class RunningGateway implements Gateway {
     while (this.#parts.openRuns.localCount > 0 && this.#clock.elapsed() < untilMs) {
       await new Promise<void>((resolve) => this.#clock.schedule(resolve, 50));
     }
-    await this.#committer.idle();
+    await this.#parts.committer.idle();
   }
 
   async close(): Promise<void> {
     this.#phase = 'draining';
     this.#cancelSweep();
+    // A server that is the caller's goes on, and so would the answers that are under way on it.
+    this.#parts.runReader.close();
     await this.#edge.close();
-    await this.#committer.idle();
+    this.#parts.audit.flush();
+    await this.#parts.committer.idle();
     await this.#upkeep.stop();
-    await this.#committer.idle();
-    await this.#store.close();
+    await this.#parts.committer.idle();
+    await this.#parts.uploads.close();
+    await this.#parts.store.close();
+    this.#observer.closed();
+  }
+
+  #figures(): GatewayFigures {
+    const connections: GatewayFigures['connections'] = {};
+    let queuedBytes = 0;
+    for (const { identity, queuedBytes: bytes } of this.#presence.peers) {
+      connections[identity.role] = (connections[identity.role] ?? 0) + 1;
+      queuedBytes += bytes;
+    }
+    return {
+      connections,
+      handshaking: this.#edge.handshakingCount,
+      queuedBytes,
+      openRuns: this.#parts.openRuns.count,
+      uncommittedBytes: this.#parts.committer.waitingBytes,
+    };
   }
 
   get #uptimeMs(): number {
@@ -350,8 +287,11 @@ class RunningGateway implements Gateway {
   #host(): ConnectionHost {
     return {
       clock: this.#clock,
-      documents: this.#documents,
-      afterCommit: (task, failed) => this.#committer.release(task, failed),
+      documents: this.#parts.documents,
+      pairing: this.#parts.pairing,
+      observer: this.#observer,
+      note: this.#parts.audit.note,
+      afterCommit: (task, failed) => this.#parts.committer.release(task, failed),
       phase: () => this.#phase,
       hello: (identity) => ({
         version: this.#options.version ?? '0.1.0',
@@ -372,7 +312,7 @@ class RunningGateway implements Gateway {
             mainSessionKey: this.#parts.sessions.canonicalKey(mainSessionKey, this.#parts.defaultAgentId),
             scope: 'per-sender',
           },
-          authMode: this.#options.auth.mode,
+          authMode: this.#live.auth.mode,
         },
       }),
       joined: (peer) => {
@@ -380,13 +320,18 @@ class RunningGateway implements Gateway {
         if (!peer.hasStreams && peer.identity.role === 'operator') this.#parts.projection.join(peer);
       },
       received: (peer, frame) => this.#dispatcher.dispatch(peer, frame),
+      narrowed: (peer) => {
+        this.#parts.subscriptions.revoke(peer);
+        if (!allowsScope(peer.identity.scopes, 'operator.read')) this.#parts.projection.leave(peer);
+        this.#presence.refresh(peer);
+      },
       drained: (peer) => {
-        this.#subscriptions.drained(peer);
+        this.#parts.subscriptions.drained(peer);
         this.#parts.projection.drained(peer);
       },
       left: (peer) => {
         this.#dispatcher.forget(peer);
-        this.#subscriptions.leave(peer);
+        this.#parts.subscriptions.leave(peer);
         this.#parts.projection.leave(peer);
         if (peer.identity.role === 'agent') this.#parts.recovery.orphaned(this.#parts.agents.left(peer));
         this.#presence.leave(peer);

@@ -252,7 +252,7 @@ describe('what is refused before hello', () => {
     expect((await attempt(dial())).answer.ok).toBe(true);
   });
 
-  test.each(['node', 'channel'])('role %s, with a code of its own', async (role) => {
+  test.each(['node'])('role %s, with a code of its own', async (role) => {
     const { dial } = await listening();
     const { answer, close } = await attempt(dial(), { role });
     expect(answer.error).toMatchObject({ code: 'INVALID_REQUEST', details: { code: 'ROLE_UNSUPPORTED', role } });

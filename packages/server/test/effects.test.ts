@@ -1,6 +1,6 @@
 import type { RunPart, RunWork } from '@openclaw/protocol';
 import { describe, expect, test } from 'vitest';
-import { assertEffectAllowed, effectsOf, isStricter } from '../src/runs/effects.ts';
+import { assertEffectAllowed, effectsOf, isStricter, strictestEffects } from '../src/runs/effects.ts';
 
 const hook = { kind: 'hook', id: 'github' } as const;
 const work: RunWork = {
@@ -35,6 +35,13 @@ describe('what a run may do', () => {
   test('a source that is named like a part of every object is granted nothing by that', () => {
     const sources = JSON.parse('{"hook:x":"allow"}') as Record<string, 'allow'>;
     expect(effectsOf({ kind: 'hook', id: '__proto__' }, { sources })).toBe('ask');
+  });
+
+  test('a run of several messages may do what the least trusted of them may', () => {
+    const chat = { kind: 'channel', id: 'telegram/main' } as const;
+    expect(strictestEffects([{}, { source: hook }], {})).toBe('ask');
+    expect(strictestEffects([{}, { source: hook }, { source: chat }], { hook: 'allow', channel: 'deny' })).toBe('deny');
+    expect(strictestEffects([{}, { source: hook }], { hook: 'allow' })).toBe('allow');
   });
 
   test('deny is stricter than ask, ask than allow', () => {

@@ -1,5 +1,5 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer, request as httpRequest, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,49 +7,10 @@ import { settle } from '@openclaw/protocol/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createHttpEdge } from '../src/http/edge.ts';
 import { commonHeaders } from '../src/http/responses.ts';
+import { ask, askUpgrade } from './ask.ts';
 import { listening } from './edge-fixture.ts';
 import { connectFrame, RawClient } from './raw-client.ts';
 import { StubHost } from './stub-host.ts';
-
-interface Answer {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  text: string;
-}
-
-/** A request whose path and headers are sent exactly as given. */
-function ask(
-  origin: string,
-  path: string,
-  { method = 'GET', headers = {} as Record<string, string>, body = '' } = {},
-): Promise<Answer> {
-  const { hostname, port } = new URL(origin);
-  return new Promise((resolve, reject) => {
-    const request = httpRequest({ hostname, port, path, method, headers, agent: false }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
-    });
-    request.on('error', reject);
-    request.end(body);
-  });
-}
-
-/** Asks for an upgrade and gives the HTTP answer to it. */
-function askUpgrade(origin: string, headers: Record<string, string> = {}): Promise<Answer> {
-  return ask(origin, '/', {
-    headers: {
-      connection: 'Upgrade',
-      upgrade: 'websocket',
-      'sec-websocket-version': '13',
-      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-      ...headers,
-    },
-  });
-}
 
 async function site(): Promise<string> {
   const parent = await mkdtemp(join(tmpdir(), 'edge-site-'));

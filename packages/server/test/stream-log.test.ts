@@ -47,6 +47,24 @@ describe('the log', () => {
     });
   });
 
+  test('gives a stream to those who ask in the order of their asking, also while it is brought into memory', async () => {
+    const store = memoryStore();
+    const { log, committer } = await logOn(store);
+    log.append(await log.open(name), 'agent', queued);
+    await committer.idle();
+    log.evict(-1, () => false);
+    for (const each of [name, 'session:agent:main:new']) {
+      const order: number[] = [];
+      const asked: Promise<unknown>[] = [];
+      for (let turn = 0; turn < 12; turn++) {
+        asked.push(log.open(each).then(() => order.push(turn)));
+        if (turn % 3 === 0) await Promise.resolve();
+      }
+      await Promise.all(asked);
+      expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    }
+  });
+
   test('reads what left the ring from the store, in one order', async () => {
     const { log, committer } = await logOn(memoryStore(), 4);
     const stream = await log.open(name);

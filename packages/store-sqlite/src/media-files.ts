@@ -1,16 +1,28 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
-import { open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GatewayError } from '@openclaw/protocol/wire';
+import { MediaUpload } from './media-upload.ts';
+
+/** A medium of a commit: with its bytes, or naming a file that is here already. */
+export interface NamedMedium {
+  id: string;
+  bytes?: Uint8Array;
+}
 
 /** The files under `media/`, each named by the SHA-256 of its bytes. Which of them are needed, the database knows. */
 export class MediaFiles {
   #directory: string;
-  /** Files that a commit in progress will name. */
+  #isKnown: (id: string) => boolean;
+  /** Files that an upload or a commit in progress needs: how often. */
   #expected = new Map<string, number>();
+  /** Removals under way, by the hash that the file is named by. */
+  #removing = new Map<string, Promise<void>>();
 
-  constructor(stateDirectory: string) {
+  /** `isKnown` tells whether the database has a medium. */
+  constructor(stateDirectory: string, isKnown: (id: string) => boolean) {
+    this.#isKnown = isKnown;
     this.#directory = join(stateDirectory, 'media');
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     chmodSync(this.#directory, 0o700);
@@ -25,25 +37,45 @@ export class MediaFiles {
     );
   }
 
-  /** Resolves when the files are on the disk. Until the returned function is called they are not removed as unneeded. */
-  async write(media: { id: string; bytes: Uint8Array }[]): Promise<() => void> {
-    for (const { id, bytes } of media) MediaFiles.assertNamed(id, bytes);
-    for (const { id } of media) this.#expected.set(id, (this.#expected.get(id) ?? 0) + 1);
+  /** Begins a file that comes in pieces; `number` is its own for as long as the store is open. */
+  openUpload(number: number): Promise<MediaUpload> {
+    const place = {
+      directory: this.#directory,
+      expect: (name: string) => this.#expect(name),
+      settled: async (name: string) => this.#removing.get(name),
+      removeUnneeded: async (id: string) => {
+        if (!this.#expected.has(id) && !this.#isKnown(id)) await this.#remove(id);
+      },
+    };
+    return MediaUpload.open(place, number);
+  }
+
+  /**
+   * Resolves when the files are on the disk, with their sizes. Those without bytes must be here; whether they are whole, and
+   * wanted, the caller knows. Until `release` is called none of them is removed as unneeded.
+   */
+  async write(media: NamedMedium[]): Promise<{ sizes: number[]; release: () => void }> {
+    for (const { id, bytes } of media) {
+      if (bytes) MediaFiles.assertNamed(id, bytes);
+      else if (!/^[0-9a-f]{64}$/.test(id)) throw unknownMedium(id);
+    }
+    const releases = media.map(({ id }) => this.#expect(id));
     const release = () => {
-      for (const { id } of media) {
-        const count = (this.#expected.get(id) ?? 1) - 1;
-        if (count === 0) this.#expected.delete(id);
-        else this.#expected.set(id, count);
-      }
+      for (const one of releases) one();
     };
     try {
-      for (const { id, bytes } of media) await this.#writeFile(id, bytes);
+      const sizes: number[] = [];
+      for (const { id, bytes } of media) {
+        await this.#removing.get(id);
+        if (bytes) await this.#writeFile(id, bytes);
+        sizes.push(bytes?.length ?? (await this.#sizeOf(id)));
+      }
       await syncDirectory(this.#directory);
+      return { sizes, release };
     } catch (error) {
       release();
       throw error;
     }
-    return release;
   }
 
   /** A page of a file; undefined when it is gone. */
@@ -63,13 +95,49 @@ export class MediaFiles {
     }
   }
 
-  /** Removes every file that `isNeeded` disowns and that no commit in progress names. */
-  async removeUnneeded(isNeeded: (id: string) => boolean): Promise<void> {
-    const isUnneeded = (name: string) => !this.#expected.has(name.slice(0, 64)) && !isNeeded(name);
+  /** Removes every file that the database does not know, and that no upload and no commit in progress needs. */
+  async removeUnneeded(): Promise<void> {
     for (const name of await readdir(this.#directory)) {
-      if (isUnneeded(name)) await rm(join(this.#directory, name), { force: true });
+      const id = name.slice(0, 64);
+      if (!this.#expected.has(id) && !this.#isKnown(name)) await this.#remove(name);
     }
     await syncDirectory(this.#directory);
+  }
+
+  #expect(name: string): () => void {
+    this.#expected.set(name, (this.#expected.get(name) ?? 0) + 1);
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      const count = (this.#expected.get(name) ?? 1) - 1;
+      if (count === 0) this.#expected.delete(name);
+      else this.#expected.set(name, count);
+    };
+  }
+
+  async #remove(name: string): Promise<void> {
+    const id = name.slice(0, 64);
+    const removal = rm(join(this.#directory, name), { force: true });
+    const settled = removal.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#removing.set(id, settled);
+    try {
+      await removal;
+    } finally {
+      if (this.#removing.get(id) === settled) this.#removing.delete(id);
+    }
+  }
+
+  async #sizeOf(id: string): Promise<number> {
+    try {
+      return (await stat(join(this.#directory, id))).size;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw unknownMedium(id);
+      throw error;
+    }
   }
 
   async #writeFile(id: string, bytes: Uint8Array): Promise<void> {
@@ -83,6 +151,14 @@ export class MediaFiles {
     }
     await rename(`${path}.new`, path);
   }
+}
+
+/** The refusal of a commit that names bytes that are not here. */
+export function unknownMedium(id: string): GatewayError {
+  return new GatewayError(
+    'INTERNAL',
+    `No bytes are known of the medium ${id.slice(0, 64)}. Nothing of the batch was applied.`,
+  );
 }
 
 /** Makes the names in a directory durable; a no-op where directories can't be synced (Windows). */

@@ -123,7 +123,7 @@ async function readStore(
     journal,
     witness,
     walSync,
-    media: new MediaFiles(directory),
+    media: new MediaFiles(directory, (id) => isKnownMedium(database, id)),
     wasClosed,
     unlock,
   };
@@ -134,6 +134,11 @@ async function readStore(
     isContinuous: isSound,
   };
   return { store, contents };
+}
+
+/** Whether the database has a medium. */
+export function isKnownMedium(database: DatabaseSync, id: string): boolean {
+  return database.prepare('SELECT 1 FROM media WHERE id = ?').get(id) !== undefined;
 }
 
 function renewEpochs(index: StreamIndex, journal: Journal): void {

@@ -1,8 +1,18 @@
 import { Worker } from 'node:worker_threads';
 import { GatewayError } from '@openclaw/protocol/wire';
-import type { CommitBatch, EventRecord, EventStore, ReadOptions, StoreContents, StoredState } from '@openclaw/server';
+import type {
+  CommitBatch,
+  EventRecord,
+  EventStore,
+  ReadOptions,
+  StoreContents,
+  StoredMedia,
+  StoredState,
+  StoreUpload,
+} from '@openclaw/server';
 import { encodeBody } from './commit-body.ts';
 import { currentBootId } from './continuity.ts';
+import { SqliteUpload } from './sqlite-upload.ts';
 import { defaultLimits, type UpkeepLimits } from './upkeep.ts';
 import {
   packRecords,
@@ -48,6 +58,7 @@ class SqliteStore implements EventStore {
   #worker: Worker | undefined;
   #pending = new Map<number, Pending>();
   #lastId = 0;
+  #uploadCount = 0;
   #exited: Promise<void> = Promise.resolve();
 
   constructor(options: SqliteStoreOptions) {
@@ -93,8 +104,13 @@ class SqliteStore implements EventStore {
   async commit(batch: CommitBatch): Promise<void> {
     const body = encodeBody(batch);
     // Copies: the caller's bytes go to its readers too, and often lie in a buffer that other bytes share.
-    const media = batch.media.map((medium) => ({ ...medium, bytes: new Uint8Array(medium.bytes) }));
-    const buffers = [body.buffer, ...media.map(({ bytes }) => bytes.buffer)];
+    const buffers = [body.buffer];
+    const media = batch.media.map(({ bytes, ...medium }): StoredMedia => {
+      if (!bytes) return medium;
+      const copy = new Uint8Array(bytes);
+      buffers.push(copy.buffer);
+      return { ...medium, bytes: copy };
+    });
     await this.#call('commit', [{ body, media, durable: batch.durable }], buffers);
   }
 
@@ -117,6 +133,13 @@ class SqliteStore implements EventStore {
 
   async readMedia(id: string, at: number, maxBytes: number): ReturnType<EventStore['readMedia']> {
     return this.#call('readMedia', [id, at, maxBytes]);
+  }
+
+  async openUpload(): Promise<StoreUpload> {
+    // Counted here, so that one of an earlier opening never means one of this.
+    const upload = ++this.#uploadCount;
+    await this.#call('openUpload', [upload]);
+    return new SqliteUpload(upload, (call, args, transfer) => this.#call(call, args, transfer));
   }
 
   async checkpoint(states: Parameters<EventStore['checkpoint']>[0]): Promise<void> {

@@ -4,7 +4,9 @@ import { decodeBody, encodeBody, keepCode } from './commit-body.ts';
 import { sealDatabase } from './continuity.ts';
 import { transaction } from './database.ts';
 import { doomRecords, doomStream, isErasureDue } from './erasure.ts';
-import { type OpenStore, openStore, type StoreSettings } from './open-store.ts';
+import { unknownMedium } from './media-files.ts';
+import { isKnownMedium, type OpenStore, openStore, type StoreSettings } from './open-store.ts';
+import { OpenUploads } from './open-uploads.ts';
 import { firstAfter, type JournalRecord, type LiveStream } from './stream-index.ts';
 import { makeRecord, StreamTable } from './stream-table.ts';
 import { Upkeep, type UpkeepLimits } from './upkeep.ts';
@@ -42,6 +44,7 @@ export class StoreEngine {
   #queuedCount = 0;
   #queue: Promise<void> = Promise.resolve();
   #answers: Promise<unknown> = Promise.resolve();
+  #uploads: OpenUploads;
   #failure: GatewayError | undefined;
 
   static async open(
@@ -54,6 +57,7 @@ export class StoreEngine {
   private constructor(store: OpenStore, { clock, limits, directory }: StoreSettings & { limits: UpkeepLimits }) {
     this.#store = store;
     this.#directory = directory;
+    this.#uploads = new OpenUploads(store.media);
     this.#upkeep = new Upkeep(store, clock, limits);
   }
 
@@ -92,6 +96,26 @@ export class StoreEngine {
 
   readMedia(id: string, at: number, maxBytes: number) {
     return this.#track(this.#readMedia(id, at, maxBytes));
+  }
+
+  openUpload(number: number): Promise<void> {
+    return this.#file(() => this.#uploads.open(number));
+  }
+
+  writeUpload(number: number, bytes: Uint8Array): Promise<void> {
+    return this.#file(() => this.#uploads.get(number).write(bytes));
+  }
+
+  finishUpload(number: number): Promise<{ id: string; sizeBytes: number }> {
+    return this.#file(() => this.#uploads.get(number).finish());
+  }
+
+  readUpload(number: number, at: number, maxBytes: number): Promise<Uint8Array> {
+    return this.#file(() => this.#uploads.read(number, at, maxBytes));
+  }
+
+  discardUpload(number: number): Promise<void> {
+    return this.#file(() => this.#uploads.discard(number));
   }
 
   checkpoint(states: PackedState[]): Promise<void> {
@@ -171,6 +195,7 @@ export class StoreEngine {
     await Promise.allSettled(this.#calls);
     await this.#upkeep.stop();
     try {
+      await this.#uploads.close();
       await journal.fold();
       if (isErasureDue(database)) await this.#upkeep.erase();
       if (!this.#failure) {
@@ -187,7 +212,7 @@ export class StoreEngine {
   }
 
   async #storeCommit({ body, media, durable }: PackedCommit): Promise<void> {
-    if (media.length === 0 && this.#queuedCount === 0) this.#apply(body, []);
+    if (media.length === 0 && this.#queuedCount === 0) this.#apply(body, [], []);
     else await this.#applyInTurn(body, media);
     if (!durable) return;
     try {
@@ -204,20 +229,39 @@ export class StoreEngine {
     const written = this.#store.media.write(media);
     written.catch(() => undefined);
     const turn = this.#queue.then(async () => {
-      let release: (() => void) | undefined;
+      let files: Awaited<typeof written> | undefined;
       try {
-        release = await written;
-        this.#apply(body, media);
+        files = await written;
+        for (const { id, bytes } of media) if (!bytes) this.#assertThere(id);
+        this.#apply(body, media, files.sizes);
       } finally {
         this.#queuedCount--;
-        release?.();
+        files?.release();
       }
     });
     this.#queue = turn.catch(() => undefined);
     return turn;
   }
 
-  #apply(body: Uint8Array, media: StoredMedia[]): void {
+  /** A file that lies there may be one that is to be erased. */
+  #assertThere(id: string): void {
+    if (!this.#uploads.has(id) && !isKnownMedium(this.#store.database, id)) throw unknownMedium(id);
+  }
+
+  /** Works on a file of an upload; what the disk refuses is told in words. */
+  #file<T>(task: () => Promise<T>): Promise<T> {
+    return this.#track(
+      (async () => {
+        try {
+          return await task();
+        } catch (error) {
+          throw this.#refusal(error);
+        }
+      })(),
+    );
+  }
+
+  #apply(body: Uint8Array, media: StoredMedia[], sizes: number[]): void {
     if (this.#failure) throw this.#failure;
     const { database, index, journal, witness } = this.#store;
     const { header, framesAt } = decodeBody(body);
@@ -231,7 +275,7 @@ export class StoreEngine {
         transaction(database, () => {
           journal.insert(number, body);
           for (const name of header.deletes) doomStream(database, name);
-          for (const medium of media) this.#nameMedium(medium);
+          for (const [index, medium] of media.entries()) this.#nameMedium(medium, sizes[index] ?? 0);
         });
       }
     } catch (error) {
@@ -247,11 +291,11 @@ export class StoreEngine {
     this.#upkeep.noteCommit({ hasDeletes });
   }
 
-  #nameMedium({ id, stream, mimeType, fileName, bytes }: StoredMedia): void {
+  #nameMedium({ id, stream, mimeType, fileName }: StoredMedia, sizeBytes: number): void {
     const { database } = this.#store;
     database
       .prepare('INSERT INTO media VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING')
-      .run(id, mimeType, fileName ?? null, bytes.length);
+      .run(id, mimeType, fileName ?? null, sizeBytes);
     database.prepare('INSERT INTO media_streams VALUES (?, ?) ON CONFLICT DO NOTHING').run(stream, id);
   }
 

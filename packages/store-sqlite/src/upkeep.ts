@@ -89,8 +89,7 @@ export class Upkeep {
     await journal.fold();
     await eraseDoomed(database);
     rebuildTables(database);
-    const known = database.prepare('SELECT 1 FROM media WHERE id = ?');
-    await media.removeUnneeded((id) => known.get(id) !== undefined);
+    await media.removeUnneeded();
     await this.truncateWal();
     if (deleteCount === this.#deleteCount) setErasureDue(database, false);
   }

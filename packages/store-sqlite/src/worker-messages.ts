@@ -30,6 +30,12 @@ export interface WorkerCalls {
     at: number,
     maxBytes: number,
   ): { mimeType: string; fileName?: string; sizeBytes: number; bytes: Uint8Array } | undefined;
+  openUpload(upload: number): void;
+  /** The buffer comes back, to be used for the next piece. */
+  writeUpload(upload: number, bytes: Uint8Array<ArrayBuffer>, length: number): { bytes: Uint8Array<ArrayBuffer> };
+  finishUpload(upload: number): { id: string; sizeBytes: number };
+  readUpload(upload: number, at: number, maxBytes: number): { bytes: Uint8Array };
+  discardUpload(upload: number): void;
   checkpoint(states: PackedState[]): void;
   rewrite(stream: string, from: number, to: number, records: PackedRecords): void;
   trim(stream: string, low: number, options?: { isErasing?: boolean }): void;

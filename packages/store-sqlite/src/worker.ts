@@ -50,6 +50,14 @@ function callsOf(engine: StoreEngine): Awaitable {
       return { ...state, records: packRecords(records) };
     },
     readMedia: (id, at, maxBytes) => engine.readMedia(id, at, maxBytes),
+    openUpload: (upload) => engine.openUpload(upload),
+    async writeUpload(upload, bytes, length) {
+      await engine.writeUpload(upload, bytes.subarray(0, length));
+      return { bytes };
+    },
+    finishUpload: (upload) => engine.finishUpload(upload),
+    readUpload: async (upload, at, maxBytes) => ({ bytes: await engine.readUpload(upload, at, maxBytes) }),
+    discardUpload: (upload) => engine.discardUpload(upload),
     checkpoint: (states) => engine.checkpoint(states),
     rewrite: (stream, from, to, records) => engine.rewrite(stream, from, to, unpackRecords(records)),
     trim: (stream, low, options) => engine.trim(stream, low, options),

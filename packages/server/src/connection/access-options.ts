@@ -28,7 +28,13 @@ export interface NamedToken {
   scopes: readonly string[];
 }
 
-/** Tailscale's own identity headers, from `tailscale serve` on this machine. */
+/**
+ * Tailscale's own identity headers, from `tailscale serve` on this machine: believed of a peer on loopback or in `trustedProxies`,
+ * and when `tailscale whois` says that the client's address is that user's. Where there is no such program, only of a peer in
+ * `trustedProxies`. What `tailscale funnel` passes on comes from the internet and names nobody: it is taken only when loopback is in
+ * `trustedProxies`, and needs a credential. The name of the machine in the tailnet belongs into `allowedHosts`. No other proxy
+ * may listen on this machine beside it that passes on its clients' `X-Forwarded-For` as it came.
+ */
 export interface TailscaleOptions {
   /** Logins (`ada@example.com`) that may come in. Default: everyone in the tailnet whom `tailscale whois` confirms. */
   allowLogins?: readonly string[];
@@ -44,6 +50,8 @@ export interface AccessOptions {
   auth: AuthOptions;
   /** Tokens for operators beside the shared one. Default none. */
   tokens?: readonly NamedToken[];
+  /** Where the gateway is reached from outside, such as `wss://gateway.example`: what setup codes tell phones. Default unknown. */
+  publicUrl?: string;
   /** Believe Tailscale's identity headers on requests that `tailscale serve` passes on. Default: they are refused. */
   tailscale?: TailscaleOptions;
   /**

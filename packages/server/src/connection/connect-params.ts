@@ -1,10 +1,10 @@
 import {
   CloseCode,
   type ConnectParams,
+  checkValue,
   methods,
   protocolVersion,
   streamsCapability,
-  validationProblem,
 } from '@openclaw/protocol';
 import { ConnectRefusal } from './connect-refusal.ts';
 import type { OriginVerdict } from './origin.ts';
@@ -16,10 +16,8 @@ const signingClients: ReadonlySet<string> = new Set(['openclaw-control-ui', 'ope
 
 /** The params of a `connect`, checked; throws a {@link ConnectRefusal} for what is wrong with them or with their protocol range. */
 export function parseConnect(rawParams: unknown): ConnectParams {
-  const parsed = methods.connect.params.safeParse(rawParams, { reportInput: true });
-  if (!parsed.success) {
-    throw new ConnectRefusal('INVALID_REQUEST', `invalid connect params: ${validationProblem(parsed.error)}`);
-  }
+  const parsed = checkValue(methods.connect.params, rawParams);
+  if (!parsed.success) throw new ConnectRefusal('INVALID_REQUEST', `invalid connect params: ${parsed.problem}`);
   const params = parsed.data;
   const { minProtocol, maxProtocol, client } = params;
   const oldest = client.mode === 'probe' ? oldestProbeProtocol : protocolVersion;
@@ -44,15 +42,13 @@ export function hasStreams(params: ConnectParams): boolean {
 }
 
 /** The role that is asked for; throws a {@link ConnectRefusal} for one that this gateway does not take over a socket. */
-export function assertRole({ role = 'operator' }: ConnectParams): 'operator' | 'agent' {
-  if (role === 'operator' || role === 'agent') return role;
-  if (role !== 'node' && role !== 'channel') throw new ConnectRefusal('INVALID_REQUEST', 'invalid role');
+export function assertRole({ role = 'operator' }: ConnectParams): 'operator' | 'agent' | 'channel' {
+  if (role === 'operator' || role === 'agent' || role === 'channel') return role;
+  if (role !== 'node') throw new ConnectRefusal('INVALID_REQUEST', 'invalid role');
   throw new ConnectRefusal(
     'INVALID_REQUEST',
-    `role ${role} is not supported by this gateway yet; connect as operator or agent`,
-    {
-      details: { code: 'ROLE_UNSUPPORTED', role },
-    },
+    'role node is not supported by this gateway yet; connect as operator, agent or channel',
+    { details: { code: 'ROLE_UNSUPPORTED', role } },
   );
 }
 
@@ -76,4 +72,15 @@ export function assertBrowserRules({ client, device }: ConnectParams, origin: Or
       details: { code: 'CONTROL_UI_DEVICE_IDENTITY_REQUIRED' },
     });
   }
+}
+
+/**
+ * A client's own words as a person may be shown them: bounded, without characters that end a line, act on a terminal, or
+ * turn the direction of what stands beside them.
+ */
+export function shownWords(text: string, maxLength = 128): string {
+  return text
+    .slice(0, maxLength)
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ')
+    .trim();
 }

@@ -3,6 +3,7 @@ import {
   CloseCode,
   type ConnectParams,
   closeReason,
+  type DecodeLimits,
   decodeFrame,
   GatewayError,
   isGatewayError,
@@ -11,16 +12,18 @@ import {
   v4CloseCode,
   type WireError,
 } from '@openclaw/protocol';
+import { type ConnectionFacts, plainWords } from '../observer.ts';
 import type { EncodedFrame } from '../transport/encoded-frame.ts';
 import { type ServerTransport, watermarks } from '../transport/server-transport.ts';
 import type { AuthOptions } from './access-options.ts';
+import { tooManyConnections } from './admission.ts';
 import { ConnectRefusal } from './connect-refusal.ts';
 import type { EventFrames } from './event-frames.ts';
 import type { Grant } from './handshake.ts';
 import type { Beating, Heartbeat } from './heartbeat.ts';
 import { helloOk, v4BufferedBytes } from './hello-ok.ts';
 import type { ConnectionHost } from './host.ts';
-import type { ConnectionLimits } from './limits.ts';
+import { type ConnectionLimits, frameBytesOf } from './limits.ts';
 import type { Identity, Peer } from './peer.ts';
 
 /** What all connections share. */
@@ -29,6 +32,8 @@ export interface ConnectionContext {
   heartbeat: Heartbeat;
   events: EventFrames;
   limits: ConnectionLimits;
+  /** How deep and wide a message may be. */
+  decodeLimits: DecodeLimits;
   authMode: AuthOptions['mode'];
   /** The connection may not become more: refused with 4202. */
   isFull: () => boolean;
@@ -39,12 +44,17 @@ export interface ConnectionContext {
   gone: (connection: Connection) => void;
 }
 
-/** How a connection is let in: asked once, by its first request. Throws {@link ConnectRefusal}. */
-export type Authorize = (rawParams: unknown, nonce: string) => Grant;
+/**
+ * How a connection is let in: asked once, by its first request. Throws or rejects with a {@link ConnectRefusal}. Changes
+ * nothing once `isOpen` says that the connection is gone.
+ */
+export type Authorize = (rawParams: unknown, nonce: string, isOpen: () => boolean) => Grant | Promise<Grant>;
 
 type State =
   /** Waiting for `connect`. */
   | { at: 'handshaking' }
+  /** Its credentials are being checked, or its refusal waits for the commit of what it caused. */
+  | { at: 'judging' }
   /** Let in; hello-ok waits for the commit of what that changed. */
   | { at: 'greeting' }
   | { at: 'ready' }
@@ -52,12 +62,13 @@ type State =
 
 /**
  * One connection from its first byte to its last: the handshake, then requests in and answers and events out. A state and
- * one way through it: handshaking → greeting → ready → closed. Requests that come before hello-ok was sent, or while
+ * one way through it: handshaking → judging → greeting → ready → closed. Requests that come before hello-ok was sent, or while
  * reading is paused, wait in order.
  */
 export class Connection implements Peer, Beating {
   readonly connId = randomUUID();
   readonly remoteAddress?: string;
+  readonly gatewayUrl?: string;
   readonly #transport: ServerTransport;
   readonly #context: ConnectionContext;
   readonly #authorize: Authorize;
@@ -66,6 +77,8 @@ export class Connection implements Peer, Beating {
   #grant: Grant | undefined;
   #caps: ReadonlySet<string> = new Set();
   #hasJoined = false;
+  #isRevoked = false;
+  #joinedAtMs = 0;
   #seq = 0;
   /** Whether requests are not read now: the host asked for it, or answers and events pile up (S26). */
   #isPaused = false;
@@ -78,12 +91,13 @@ export class Connection implements Peer, Beating {
   constructor(
     transport: ServerTransport,
     context: ConnectionContext,
-    { authorize, remoteAddress }: { authorize: Authorize; remoteAddress?: string },
+    { authorize, remoteAddress, gatewayUrl }: { authorize: Authorize; remoteAddress?: string; gatewayUrl?: string },
   ) {
     this.#transport = transport;
     this.#context = context;
     this.#authorize = authorize;
     if (remoteAddress !== undefined) this.remoteAddress = remoteAddress;
+    if (gatewayUrl !== undefined) this.gatewayUrl = gatewayUrl;
   }
 
   /** Sends the challenge and starts to listen; called once. */
@@ -91,7 +105,8 @@ export class Connection implements Peer, Beating {
     const { heartbeat, events, host } = this.#context;
     heartbeat.awaitHandshake(this);
     this.#transport.open({
-      message: (text) => {
+      message: (text, bytes) => {
+        if (bytes > 0) host.observer.frame('in', 'req', bytes);
         heartbeat.noteAlive(this);
         this.#message(text);
       },
@@ -101,10 +116,10 @@ export class Connection implements Peer, Beating {
         this.#applyPause();
         if (this.#state.at === 'ready') host.drained(this);
       },
-      closed: () => this.#transportClosed(),
+      closed: (code) => this.#transportClosed(code),
     });
     const challenge = JSON.stringify({ nonce: this.#nonce, ts: host.clock.now() });
-    this.#transport.send(events.shared('connect.challenge', challenge));
+    this.#sendEvent(events.shared('connect.challenge', challenge));
   }
 
   get identity(): Identity {
@@ -123,6 +138,17 @@ export class Connection implements Peer, Beating {
     return this.#grant?.hasStreams ?? false;
   }
 
+  /** Whether it was let in, so that it has an identity. */
+  get isGranted(): boolean {
+    return this.#grant !== undefined;
+  }
+
+  /** Takes scopes from it; what they allowed ends with the host's {@link ConnectionHost.narrowed}. */
+  narrow(scopes: ReadonlySet<string>): void {
+    this.#grant = { ...this.#granted, identity: { ...this.#granted.identity, scopes } };
+    if (this.#hasJoined) this.#context.host.narrowed(this);
+  }
+
   /** Whether the host was told of it. */
   get hasJoined(): boolean {
     return this.#hasJoined;
@@ -138,7 +164,7 @@ export class Connection implements Peer, Beating {
 
   send(frame: EncodedFrame): void {
     if (!this.#maySend(watermarks.hardBytes)) return;
-    this.#transport.send(frame);
+    this.#sendEvent(frame);
     this.#noteBacklog();
   }
 
@@ -149,7 +175,7 @@ export class Connection implements Peer, Beating {
   sendEvent(event: string, payloadJson: string, stateVersion?: { presence: number; health: number }): void {
     if (!this.#maySend(watermarks.hardBytes)) return;
     const { events } = this.#context;
-    this.#transport.send(
+    this.#sendEvent(
       this.hasStreams
         ? events.shared(event, payloadJson, stateVersion)
         : events.numbered(event, payloadJson, ++this.#seq, stateVersion),
@@ -162,7 +188,12 @@ export class Connection implements Peer, Beating {
     this.#applyPause();
   }
 
+  get isRevoked(): boolean {
+    return this.#isRevoked;
+  }
+
   close(code: number, reason: string): void {
+    if (code === CloseCode.credentialRevoked) this.#isRevoked = true;
     this.#end(this.hasStreams ? code : v4CloseCode(code), reason);
   }
 
@@ -187,7 +218,9 @@ export class Connection implements Peer, Beating {
   }
 
   handshakeExpired(): void {
-    if (!this.#transport.isLocal) this.#end(CloseCode.normal, '');
+    if (this.#transport.isLocal) return;
+    this.#observeRefusal('HANDSHAKE_TIMEOUT', 'no connect in time');
+    this.#end(CloseCode.normal, '');
   }
 
   heartbeatLost(): void {
@@ -195,6 +228,7 @@ export class Connection implements Peer, Beating {
   }
 
   drainStalled(): void {
+    this.#context.host.observer.slowConsumer('closed');
     this.close(CloseCode.slowConsumer, 'slow consumer: nothing was read for 15 s');
   }
 
@@ -204,7 +238,7 @@ export class Connection implements Peer, Beating {
     if (this.#state.at === 'closed') return;
     if (this.#state.at === 'handshaking') {
       this.#handshakeFrame(text);
-    } else if (this.#state.at === 'greeting' || this.#isPaused) {
+    } else if (this.#state.at !== 'ready' || this.#isPaused) {
       this.#hold(text);
     } else {
       this.#frame(text);
@@ -212,7 +246,11 @@ export class Connection implements Peer, Beating {
   }
 
   #hold(text: string): void {
-    const { maxHeldFrames, maxHeldLength } = this.#context.limits;
+    const { maxHeldFrames, maxHeldLength, handshakeFrameBytes } = this.#context.limits;
+    if (this.#state.at === 'judging' && this.#heldLength + text.length > handshakeFrameBytes) {
+      this.#end(CloseCode.policy, 'too much before hello');
+      return;
+    }
     this.#held.push(text);
     this.#heldLength += text.length;
     if (this.#held.length > maxHeldFrames || this.#heldLength > maxHeldLength) {
@@ -238,11 +276,13 @@ export class Connection implements Peer, Beating {
   }
 
   #handshakeFrame(text: string): void {
-    const decoded = decodeFrame(text);
+    const decoded = decodeFrame(text, this.#context.decodeLimits);
     if (!decoded.ok) {
+      this.#observeRefusal('INVALID_FRAME', decoded.problem);
       if (decoded.problem === 'not-json') this.#end(CloseCode.normal, '');
       else this.#end(CloseCode.policy, 'invalid request frame');
     } else if (decoded.frame.type !== 'req') {
+      this.#observeRefusal('INVALID_FRAME', 'not a request');
       this.#end(CloseCode.policy, 'invalid request frame');
     } else {
       this.#connect(decoded.frame);
@@ -250,39 +290,61 @@ export class Connection implements Peer, Beating {
   }
 
   #connect(frame: RequestFrame): void {
-    let grant: Grant;
+    this.#state = { at: 'judging' };
+    let outcome: Grant | Promise<Grant>;
     try {
       if (frame.method !== 'connect') {
         throw new ConnectRefusal('INVALID_REQUEST', 'invalid handshake: first request must be connect');
       }
       // Before anything is used up: a one-use code must still work when there is room again.
       if (!this.#transport.isLocal && this.#context.isFull()) throw tooManyConnections(asksForStreams(frame.params));
-      grant = this.#authorize(frame.params, this.#nonce);
+      outcome = this.#authorize(frame.params, this.#nonce, () => this.isOpen);
     } catch (error) {
-      this.#refuse(frame.id, error);
+      this.#refuseCommitted(frame.id, error);
       return;
     }
+    if (outcome instanceof Promise) {
+      outcome.then(
+        (grant) => this.#letIn(frame.id, grant),
+        (error: unknown) => this.#refuseCommitted(frame.id, error),
+      );
+    } else {
+      this.#letIn(frame.id, outcome);
+    }
+  }
+
+  #letIn(id: string, grant: Grant): void {
+    if (this.#state.at !== 'judging') return;
     this.#grant = grant;
     this.#caps = new Set(grant.params.caps);
     this.#state = { at: 'greeting' };
     this.#context.handshakeEnded(this);
     this.#context.host.afterCommit(
-      () => this.#greet(frame.id, grant),
-      (error) => this.#refuse(frame.id, error),
+      () => this.#greet(id),
+      (error) => this.#refuse(id, error),
     );
   }
 
-  #greet(id: string, grant: Grant): void {
+  /** A refusal may rest on what is not committed yet, as a request to be paired. */
+  #refuseCommitted(id: string, cause: unknown): void {
+    this.#context.host.afterCommit(
+      () => this.#refuse(id, cause),
+      (error) => this.#refuse(id, error),
+    );
+  }
+
+  #greet(id: string): void {
     if (this.#state.at !== 'greeting') return;
+    const grant = this.#granted;
     const { host, limits, heartbeat, joined } = this.#context;
     this.#state = { at: 'ready' };
-    this.#transport.setMaxFrameBytes(
-      grant.identity.role === 'operator' ? limits.operatorFrameBytes : limits.agentFrameBytes,
-    );
+    this.#transport.setMaxFrameBytes(frameBytesOf(grant.identity.role, limits));
     this.respond(id, true, JSON.stringify(helloOk(grant, this.connId, this.#context)));
     this.#hasJoined = true;
     heartbeat.add(this);
     joined(this);
+    this.#joinedAtMs = host.clock.elapsed();
+    host.observer.connectionOpened(this.#facts());
     host.joined(this);
     this.#serveHeld();
   }
@@ -300,12 +362,29 @@ export class Connection implements Peer, Beating {
               retryAfterMs: 1_000,
             },
           );
+    const { details } = refusal;
+    const code = typeof details?.code === 'string' ? details.code : refusal.code;
+    this.#observeRefusal(code, refusal.message);
+    // That the gateway is full, starting or stopping says nothing about who asked.
+    if (refusal.code !== 'UNAVAILABLE') {
+      const { remoteAddress: remoteIp } = this;
+      const device = typeof details?.deviceId === 'string' ? { target: details.deviceId } : {};
+      const reason = refusal.message;
+      this.#context.host.note({
+        action: 'connect.refused',
+        actor: 'unknown',
+        code,
+        reason,
+        ...device,
+        ...(remoteIp ? { remoteIp } : {}),
+      });
+    }
     this.#respond(JSON.stringify(id), false, JSON.stringify(refusal.toWire()));
     this.#end(refusal.closeCode, refusal.closeReason);
   }
 
   #frame(text: string): void {
-    const decoded = decodeFrame(text);
+    const decoded = decodeFrame(text, this.#context.decodeLimits);
     if (!decoded.ok) {
       if (decoded.problem !== 'not-json') this.#refuseFrame(decoded.id, decoded.reason);
     } else if (decoded.frame.type !== 'req') {
@@ -332,6 +411,11 @@ export class Connection implements Peer, Beating {
 
   // Outbound.
 
+  #sendEvent(frame: EncodedFrame): void {
+    this.#transport.send(frame);
+    if (!this.#transport.isLocal) this.#context.host.observer.frame('out', 'event', frame.bytes.length);
+  }
+
   #respondError(idJson: string, error: WireError): void {
     this.#respond(idJson, false, JSON.stringify(error));
   }
@@ -340,7 +424,9 @@ export class Connection implements Peer, Beating {
     // v4's answers are not paged by bytes: a few of them may stand behind one another. What is asked for is bounded, since
     // nothing more is read meanwhile.
     if (!this.#maySend(this.hasStreams ? watermarks.hardBytes : v4BufferedBytes)) return;
-    this.#transport.sendText(`{"type":"res","id":${idJson},"ok":${isOk},"${isOk ? 'payload' : 'error'}":${json}}`);
+    const text = `{"type":"res","id":${idJson},"ok":${isOk},"${isOk ? 'payload' : 'error'}":${json}}`;
+    const bytes = this.#transport.sendText(text);
+    if (bytes > 0) this.#context.host.observer.frame('out', 'res', bytes);
     this.#noteBacklog();
   }
 
@@ -348,6 +434,7 @@ export class Connection implements Peer, Beating {
   #maySend(limitBytes: number): boolean {
     if (!this.isOpen) return false;
     if (this.#transport.queuedBytes <= limitBytes) return true;
+    this.#context.host.observer.slowConsumer('closed');
     this.close(CloseCode.slowConsumer, `slow consumer: ${this.#transport.queuedBytes} bytes were not read`);
     return false;
   }
@@ -375,23 +462,50 @@ export class Connection implements Peer, Beating {
   #end(code: number, reason: string): void {
     if (this.#state.at === 'closed') return;
     this.#transport.close(code, closeReason(reason));
-    this.#closed();
+    this.#closed(code, reason);
   }
 
-  #transportClosed(): void {
-    this.#closed();
+  #transportClosed(code: number): void {
+    if (this.#state.at === 'handshaking') this.#observeRefusal('CLOSED_EARLY', 'closed before its connect');
+    this.#closed(code);
     this.#context.gone(this);
   }
 
-  #closed(): void {
+  /** `reason`: the gateway's own words, if it was the one that closed. */
+  #closed(code: number, reason?: string): void {
     if (this.#state.at === 'closed') return;
     const { host, heartbeat, handshakeEnded } = this.#context;
-    if (this.#state.at === 'handshaking') handshakeEnded(this);
+    if (this.#state.at === 'handshaking' || this.#state.at === 'judging') handshakeEnded(this);
     this.#state = { at: 'closed' };
     this.#held = [];
     heartbeat.remove(this);
+    if (!this.#hasJoined) return;
+    host.observer.connectionClosed({
+      ...this.#facts(),
+      code,
+      ...(reason ? { reason } : {}),
+      durationMs: host.clock.elapsed() - this.#joinedAtMs,
+    });
     // Whoever closed it may be in the middle of something that the host's own reaction must not cut into.
-    if (this.#hasJoined) queueMicrotask(() => host.left(this));
+    queueMicrotask(() => host.left(this));
+  }
+
+  #facts(): ConnectionFacts {
+    const { connId, identity, client, remoteAddress } = this;
+    const address = remoteAddress === undefined ? {} : { remoteAddress };
+    return {
+      connId,
+      role: identity.role,
+      clientId: plainWords(client.id),
+      clientVersion: plainWords(client.version),
+      ...address,
+    };
+  }
+
+  #observeRefusal(code: string, reason: string): void {
+    const { remoteAddress } = this;
+    const address = remoteAddress === undefined ? {} : { remoteAddress };
+    this.#context.host.observer.refused({ where: 'connect', code, reason: plainWords(reason, 256), ...address });
   }
 
   get #granted(): Grant {
@@ -404,14 +518,8 @@ export class Connection implements Peer, Beating {
   }
 }
 
-function asksForStreams(params: unknown): boolean {
+/** Whether a `connect` that was not checked yet asks for streams. */
+export function asksForStreams(params: unknown): boolean {
   const caps = typeof params === 'object' && params !== null && 'caps' in params ? params.caps : undefined;
   return Array.isArray(caps) && caps.includes(streamsCapability);
-}
-
-function tooManyConnections(hasStreams: boolean): ConnectRefusal {
-  return new ConnectRefusal('UNAVAILABLE', 'too many connections; try again later', {
-    closeCode: hasStreams ? CloseCode.tooManyConnections : CloseCode.tryAgainLater,
-    retryAfterMs: 5_000,
-  });
 }

@@ -1,9 +1,9 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { type Clock, GatewayError, operatorScopes } from '@openclaw/protocol';
 import type { Documents } from '../streams/documents.ts';
-import type { AuthOptions } from './access-options.ts';
+import type { NamedToken } from './access-options.ts';
 
-/** A token that was made for a role and an id. */
+/** A token that was made for a role and an id, or is named in the options. */
 export interface TokenGrant {
   role: 'operator' | 'agent' | 'channel';
   id: string;
@@ -11,23 +11,50 @@ export interface TokenGrant {
   issuedAtMs: number;
 }
 
+/** A token as others may see it. */
+export interface ListedToken extends TokenGrant {
+  tokenId: string;
+  source: 'made' | 'config';
+}
+
+/** A token that was given and is valid. */
+export interface VerifiedToken {
+  grant: TokenGrant;
+  hash: string;
+}
+
 const tokenKind = 'token';
 const codeKind = 'bootstrap-code';
-/** A code is for a link that someone opens now. */
+/** A code is for a link or a phone that someone opens now. */
 const codeLifeMs = 10 * 60_000;
+/** The beginning of a hash names its token: long enough that no two are alike. */
+const tokenIdLength = 16;
+const maxCodes = 1_000;
 
-/** Tokens and one-use codes: made here, shown once, kept as hashes only. */
+/** Tokens and one-use codes: made here, shown once, kept as hashes only; and the tokens that the options name. */
 export class Credentials {
   readonly #documents: Documents;
   readonly #clock: Clock;
+  #named: { grant: TokenGrant; hash: Buffer }[] = [];
 
   constructor({ documents, clock }: { documents: Documents; clock: Clock }) {
     this.#documents = documents;
     this.#clock = clock;
   }
 
+  /** Takes the tokens of the options into use, in place of those before; checked by {@link assertNamedTokens}. */
+  useNamed(tokens: readonly NamedToken[]): void {
+    const before = this.#named;
+    this.#named = tokens.map(({ name, token, scopes }) => {
+      const hash = Buffer.from(namedHash(token), 'hex');
+      const known = before.find((other) => other.hash.equals(hash));
+      const issuedAtMs = known?.grant.issuedAtMs ?? this.#clock.now();
+      return { hash, grant: { role: 'operator', id: name, scopes: [...scopes], issuedAtMs } };
+    });
+  }
+
   /**
-   * Makes a token for a role and an id: 43 characters base64url, good until it is deleted. The change is part of this tick's
+   * Makes a token for a role and an id: 43 characters base64url, good until it is revoked. The change is part of this tick's
    * commit; show the token after it. Scopes are for operators; default `operator.read`. Throws `INVALID_REQUEST` for an id
    * that could be taken for another principal.
    */
@@ -40,12 +67,7 @@ export class Credentials {
     id: string;
     scopes?: readonly string[];
   }): { token: string; tokenId: string } & TokenGrant {
-    if (id === '' || (role === 'operator' && (id === 'shared' || id === 'none' || id.includes('/')))) {
-      throw new GatewayError(
-        'INVALID_REQUEST',
-        `"${id}" can't be the id of an ${role} token; choose another name without "/".`,
-      );
-    }
+    this.#assertId(role, id);
     const token = randomToken();
     const grant: TokenGrant = {
       role,
@@ -57,34 +79,116 @@ export class Credentials {
     return { token, tokenId: tokenIdOf(token), ...grant };
   }
 
+  #assertId(role: TokenGrant['role'], id: string): void {
+    const isOther = role === 'operator' && (isReserved(id) || this.#named.some(({ grant }) => grant.id === id));
+    if (id === '' || isOther) {
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `"${id}" can't be the id of an ${role} token; choose another name without "/".`,
+      );
+    }
+    if (role === 'channel' && !isChannelId(id)) {
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `"${id}" can't be the id of a channel token; it is a channel and an account, such as "telegram/main".`,
+      );
+    }
+  }
+
   /** An id for the token of a page that came in by a code. */
   pageId(): string {
     return `page-${randomBytes(6).toString('hex')}`;
   }
 
-  /** What a token made by `createToken` allows; undefined for any other text. */
+  /** What a token allows, made or named; undefined for any other text. */
   verifyToken(token: string): TokenGrant | undefined {
-    return token === '' ? undefined : this.#documents.get<TokenGrant>(tokenKind, hashSecret(token));
+    return this.verify(token)?.grant;
   }
 
-  /** Makes a code that lets one page in, once, within ten minutes. Default scopes: all of an operator. */
-  createBootstrapCode({ scopes = operatorScopes }: { scopes?: readonly string[] } = {}): string {
-    const nowMs = this.#clock.now();
-    for (const [id, { expiresAtMs }] of this.#documents.entries<BootstrapCode>(codeKind)) {
-      if (expiresAtMs <= nowMs) this.#documents.set(codeKind, id, undefined);
+  /** The same with what the token is known by. */
+  verify(token: string): VerifiedToken | undefined {
+    if (token === '') return undefined;
+    const hash = hashSecret(token);
+    const grant = this.grantOf(hash);
+    return grant && { grant, hash };
+  }
+
+  /** What the token with this hash allows now; undefined when it is gone. */
+  grantOf(hash: string): TokenGrant | undefined {
+    const given = Buffer.from(hash, 'hex');
+    let found: TokenGrant | undefined;
+    for (const { grant, hash: named } of this.#named) if (timingSafeEqual(named, given)) found = grant;
+    return found ?? this.#documents.get<TokenGrant>(tokenKind, hash);
+  }
+
+  /** Every token that works, oldest first, without its text. */
+  list(): ListedToken[] {
+    const made = this.#documents
+      .entries<TokenGrant>(tokenKind)
+      .map(([hash, grant]): ListedToken => ({ ...grant, tokenId: hash.slice(0, tokenIdLength), source: 'made' }));
+    const named = this.#named.map(
+      ({ grant, hash }): ListedToken => ({
+        ...grant,
+        tokenId: hash.toString('hex').slice(0, tokenIdLength),
+        source: 'config',
+      }),
+    );
+    return [...made, ...named].sort((a, b) => a.issuedAtMs - b.issuedAtMs);
+  }
+
+  /**
+   * Takes a made token out of use with this tick's commit; what it allowed, or undefined when there is none. Throws
+   * `INVALID_REQUEST` for one that the options name.
+   */
+  revoke(tokenId: string): TokenGrant | undefined {
+    if (this.#named.some(({ hash }) => hash.toString('hex').slice(0, tokenIdLength) === tokenId)) {
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `The token ${tokenId} is named in the configuration; take it out there.`,
+      );
     }
-    const code = randomToken();
-    this.#documents.set(codeKind, hashSecret(code), { expiresAtMs: nowMs + codeLifeMs, scopes: [...scopes] });
-    return code;
+    const found = this.#documents
+      .entries<TokenGrant>(tokenKind)
+      .find(([hash]) => hash.slice(0, tokenIdLength) === tokenId);
+    if (!found) return undefined;
+    this.#documents.set(tokenKind, found[0], undefined);
+    return found[1];
   }
 
-  /** Takes a code out of use; its scopes, or undefined when it is unknown, used or too old. */
-  redeemBootstrapCode(code: string): readonly string[] | undefined {
-    const id = hashSecret(code);
-    const known = this.#documents.get<BootstrapCode>(codeKind, id);
-    if (!known) return undefined;
-    this.#documents.set(codeKind, id, undefined);
-    return known.expiresAtMs > this.#clock.now() ? known.scopes : undefined;
+  /** Makes a code that lets one page or device in, once, within ten minutes. Default scopes: all of an operator. */
+  createBootstrapCode({ scopes = operatorScopes }: { scopes?: readonly string[] } = {}): string {
+    return this.createCode({ scopes }).code;
+  }
+
+  /** The same with its name for the audit trail and its end, in ms since 1970. */
+  createCode({ scopes }: { scopes: readonly string[] }): { code: string; setupId: string; expiresAtMs: number } {
+    this.#dropOldCodes();
+    const code = randomToken();
+    const expiresAtMs = this.#clock.now() + codeLifeMs;
+    this.#documents.set(codeKind, hashSecret(code), { expiresAtMs, scopes: [...scopes] } satisfies BootstrapCode);
+    return { code, setupId: tokenIdOf(code), expiresAtMs };
+  }
+
+  #dropOldCodes(): void {
+    const codes = this.#documents.entries<BootstrapCode>(codeKind);
+    const nowMs = this.#clock.now();
+    const surplus = codes.length - maxCodes + 1;
+    for (const [index, [id, { expiresAtMs }]] of codes.entries()) {
+      if (expiresAtMs <= nowMs || index < surplus) this.#documents.set(codeKind, id, undefined);
+    }
+  }
+
+  /** The scopes that a code gives, without using it up; undefined when it is unknown, used or too old. */
+  codeScopes(code: string): readonly string[] | undefined {
+    const known = this.#documents.get<BootstrapCode>(codeKind, hashSecret(code));
+    return known && known.expiresAtMs > this.#clock.now() ? known.scopes : undefined;
+  }
+
+  /** Takes a code out of use; false when another was faster, or its time is over. */
+  useCode(code: string): boolean {
+    if (!this.codeScopes(code)) return false;
+    this.#documents.set(codeKind, hashSecret(code), undefined);
+    return true;
   }
 }
 
@@ -93,17 +197,41 @@ interface BootstrapCode {
   scopes: readonly string[];
 }
 
-/** Whether `given` is the shared token or password. Takes the same time whatever is given. */
-export function isSharedSecret(secret: AuthOptions, given: string | undefined): boolean {
-  if (given === undefined || given === '' || (secret.mode !== 'token' && secret.mode !== 'password')) return false;
-  const known = secret.mode === 'token' ? [secret.token, secret.password] : [secret.password];
-  const givenHash = createHash('sha256').update(given).digest();
-  let isEqual = false;
-  for (const each of known) {
-    if (!each) continue;
-    if (timingSafeEqual(createHash('sha256').update(each).digest(), givenHash)) isEqual = true;
+/** Refuses tokens of the options that could not be told apart or are too short to be secret. */
+export function assertNamedTokens(tokens: readonly NamedToken[]): void {
+  const names = new Set<string>();
+  const hashes = new Set<string>();
+  for (const { name, token } of tokens) {
+    if (isReserved(name) || names.has(name)) {
+      throw new GatewayError('INVALID_REQUEST', `"${name}" can't name a token; choose another name without "/".`);
+    }
+    const isHash = token.startsWith('sha256:');
+    if (isHash ? !/^sha256:[0-9a-f]{64}$/i.test(token) : token.length < 16) {
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `The token named "${name}" has to have 16 characters at least, or be "sha256:" and the 64 hex digits of its hash.`,
+      );
+    }
+    const hash = namedHash(token);
+    if (hashes.has(hash)) {
+      throw new GatewayError('INVALID_REQUEST', `The token named "${name}" is the same as another; make it another.`);
+    }
+    names.add(name);
+    hashes.add(hash);
   }
-  return isEqual;
+}
+
+/** Names that are other principals'. */
+function isReserved(name: string): boolean {
+  return name === '' || name === 'shared' || name === 'none' || name.includes('/') || name.length > 256;
+}
+
+function isChannelId(id: string): boolean {
+  return /^[a-z0-9][\w.-]{0,63}\/[^\s/\p{Cc}\p{Surrogate}]{1,128}$/u.test(id);
+}
+
+function namedHash(token: string): string {
+  return token.startsWith('sha256:') ? token.slice('sha256:'.length).toLowerCase() : hashSecret(token);
 }
 
 /** 32 random bytes as 43 characters base64url. */
@@ -113,7 +241,7 @@ export function randomToken(): string {
 
 /** The name of a token where its text must not be shown: the beginning of its hash. */
 export function tokenIdOf(token: string): string {
-  return hashSecret(token).slice(0, 16);
+  return hashSecret(token).slice(0, tokenIdLength);
 }
 
 /** What is kept of a secret with 256 bits of its own: a plain hash can't be turned back. */

@@ -6,21 +6,30 @@ import {
   type OperatorScope,
   operatorScopes,
 } from '@openclaw/protocol';
-import type { AuthOptions } from './access-options.ts';
+import type { AccessOptions } from './access-options.ts';
+import type { Sitter } from './admission.ts';
 import { assertBrowserRules, assertRole, hasStreams, parseConnect } from './connect-params.ts';
 import { authRefusal, ConnectRefusal } from './connect-refusal.ts';
-import { type Credentials, isSharedSecret, type TokenGrant } from './credentials.ts';
+import { credentialRefusal, usedCode } from './credential-refusal.ts';
+import { type Credentials, hashSecret } from './credentials.ts';
 import { DeviceVerifier } from './device.ts';
-import { FailedAttempts } from './failed-attempts.ts';
+import type { AccessNote } from './host.ts';
 import type { OriginVerdict, Remote } from './origin.ts';
-import { coversScopes, type DeviceToken, type PairedDevice, type PairedDevices } from './paired-devices.ts';
-import type { Identity } from './peer.ts';
+import { coversScopes, type DeviceToken, type PairedDevices } from './paired-devices.ts';
+import type { Pairing } from './pairing.ts';
+import type { PairingDesk } from './pairing-desk.ts';
+import type { Credential, Identity } from './peer.ts';
+import { credentialOf, type Proof, type Prover, principalOf } from './proof.ts';
 
 /** What is known of a socket beside what its `connect` says. */
 export interface ConnectFacts {
   nonce: string;
   remote: Remote;
   origin: OriginVerdict;
+  /** Whether it is still there: where a check takes a while, whoever left is not let in. Default yes. */
+  isOpen?: () => boolean;
+  /** Throws a {@link ConnectRefusal} when there is no room for one more of this principal or device. Default: there is. */
+  assertSeat?: (who: Sitter) => void;
 }
 
 /** A `connect` that was let in. */
@@ -33,20 +42,24 @@ export interface Grant {
 }
 
 export interface HandshakeOptions {
-  secret: AuthOptions;
+  /** The settings in use now. */
+  access: () => AccessOptions;
+  prover: Prover;
   credentials: Credentials;
   devices: PairedDevices;
+  pairing: Pairing;
+  desk: PairingDesk;
   clock: Clock;
   phase: () => 'starting' | 'ready' | 'draining';
+  note: (entry: AccessNote) => void;
 }
 
-/** What a client proved. */
-type Proof =
-  | { by: 'shared' }
-  | { by: 'none' }
-  | { by: 'token'; grant: TokenGrant }
-  | { by: 'device'; device: PairedDevice }
-  | { by: 'code'; scopes: readonly string[] };
+/** A `connect` whose params were checked and whose device's signature was verified. */
+interface Claim extends Pick<ConnectFacts, 'remote' | 'assertSeat'> {
+  params: ConnectParams;
+  role: 'operator' | 'agent' | 'channel';
+  deviceId: string | undefined;
+}
 
 /** v4's test programs: let in to look, with nothing they could do. */
 const scopelessClients: ReadonlySet<string> = new Set(['test', 'openclaw-probe']);
@@ -55,45 +68,33 @@ const scopelessClients: ReadonlySet<string> = new Set(['test', 'openclaw-probe']
 export class Handshake {
   readonly #options: HandshakeOptions;
   readonly #verifier = new DeviceVerifier();
-  readonly #failures: FailedAttempts;
 
   constructor(options: HandshakeOptions) {
     this.#options = options;
-    this.#failures = new FailedAttempts(options.clock);
   }
 
   /**
-   * Lets a client in or throws a {@link ConnectRefusal}. May change documents (a device paired, a code used up): answer
-   * after the tick's commit.
+   * Lets a client in, or throws or rejects with a {@link ConnectRefusal}; at once where nothing slow has to be computed or
+   * asked. May change documents (a device paired, a code used up, a request to be paired): answer after the tick's commit.
    */
-  authorize(rawParams: unknown, facts: ConnectFacts): Grant {
+  authorize(rawParams: unknown, facts: ConnectFacts): Grant | Promise<Grant> {
+    const { nonce, remote, origin, isOpen = () => true, assertSeat } = facts;
     const params = parseConnect(rawParams);
     this.#assertReady(params);
     const role = assertRole(params);
-    assertBrowserRules(params, facts.origin);
-    const deviceId = params.device
-      ? this.#verifier.verify(params, { nonce: facts.nonce, nowMs: this.#options.clock.now() })
-      : undefined;
-    const proof = this.#prove(params, facts.remote, deviceId);
-    if (role === 'agent') return agentGrant(params, proof);
-    if (proof.by === 'token' && proof.grant.role !== 'operator') {
-      throw authRefusal('AUTH_TOKEN_MISMATCH', `this token is for role ${proof.grant.role}; connect with that role`);
-    }
-    const scopes = grantedScopes(params, proof);
-    const deviceToken = this.#settleDevice(params, proof, scopes, facts.remote);
-    return {
-      params,
-      hasStreams: hasStreams(params),
-      identity: {
-        role: 'operator',
-        id: '',
-        scopes: new Set(scopes),
-        principal: deviceId ? `device:${deviceId}` : deviceToken.principal,
-        ...(deviceId ? { deviceId } : {}),
-        isLocal: false,
-      },
-      ...(deviceToken.token ? { deviceToken: deviceToken.token } : {}),
-    };
+    assertBrowserRules(params, origin);
+    const { clock, prover } = this.#options;
+    const deviceId = params.device ? this.#verifier.verify(params, { nonce, nowMs: clock.now() }) : undefined;
+    const claim: Claim = { params, role, deviceId, remote, ...(assertSeat ? { assertSeat } : {}) };
+    const proof = prover.prove(params.auth ?? {}, { remote, deviceId });
+    if (!(proof instanceof Promise)) return this.#settle(claim, proof);
+    return proof.then((settled) => {
+      if (!isOpen()) throw new ConnectRefusal('UNAVAILABLE', 'the connection was closed before it was let in');
+      // The world went on meanwhile.
+      this.#assertReady(params);
+      const isRevoked = settled && prover.allowed(credentialOf(settled)) === undefined;
+      return this.#settle(claim, isRevoked ? undefined : settled);
+    });
   }
 
   #assertReady(params: ConnectParams): void {
@@ -111,101 +112,107 @@ export class Handshake {
     });
   }
 
-  #prove(params: ConnectParams, remote: Remote, deviceId: string | undefined): Proof {
-    const { secret, credentials, devices } = this.#options;
-    const { token, password, deviceToken, bootstrapToken } = params.auth ?? {};
-    // The machine's own programs can't be told apart by address; one that is set up wrongly must not lock out the others.
-    const waitMs = remote.isLoopback ? undefined : this.#failures.waitMs(remote.address);
-    if (waitMs !== undefined) throw rateLimited(waitMs);
-    if (isSharedSecret(secret, token) || isSharedSecret(secret, password)) return { by: 'shared' };
-    for (const given of [deviceToken, token]) {
-      if (!given) continue;
-      const grant = credentials.verifyToken(given);
-      if (grant) return { by: 'token', grant };
-      const device = deviceId === undefined ? undefined : devices.get(deviceId);
-      if (deviceId !== undefined && device && devices.isToken(deviceId, given)) return { by: 'device', device };
+  #settle(claim: Claim, proof: Proof | undefined): Grant {
+    const { params, role, deviceId } = claim;
+    const { access, devices } = this.#options;
+    if (!proof) {
+      const isPaired = deviceId !== undefined && devices.get(deviceId) !== undefined;
+      throw credentialRefusal(params, { mode: access().auth.mode, isPaired });
     }
-    if (bootstrapToken) {
-      const scopes = credentials.redeemBootstrapCode(bootstrapToken);
-      if (scopes) return { by: 'code', scopes };
+    if (role !== 'operator') return narrowGrant(params, role, proof);
+    if (proof.by === 'token' && proof.grant.role !== 'operator') {
+      throw authRefusal('AUTH_TOKEN_MISMATCH', `this token is for role ${proof.grant.role}; connect with that role`);
     }
-    if (secret.mode === 'none' && remote.isLoopback) return { by: 'none' };
-    this.#failures.note(remote.address);
-    throw this.#unproved(params, deviceId);
-  }
-
-  #unproved(params: ConnectParams, deviceId: string | undefined): ConnectRefusal {
-    const { secret, devices } = this.#options;
-    const { token, password, deviceToken, bootstrapToken } = params.auth ?? {};
-    if (bootstrapToken && !token && !password && !deviceToken) {
-      return authRefusal(
-        'AUTH_BOOTSTRAP_TOKEN_INVALID',
-        'the link was used or is too old; ask the gateway for a new one',
-      );
-    }
-    if (token || (deviceToken && !password)) {
-      if (!token)
-        return authRefusal('AUTH_DEVICE_TOKEN_MISMATCH', 'device token mismatch (connect with the gateway token once)');
-      if (secret.mode !== 'token') {
-        return authRefusal('AUTH_TOKEN_NOT_CONFIGURED', `gateway token not configured (auth mode is ${secret.mode})`);
-      }
-      const canRetryWithDeviceToken = deviceId !== undefined && !deviceToken && devices.get(deviceId) !== undefined;
-      return authRefusal(
-        'AUTH_TOKEN_MISMATCH',
-        'gateway token mismatch (use the token that the gateway was started with)',
-        {
-          canRetryWithDeviceToken,
-        },
-      );
-    }
-    if (password) {
-      return authRefusal(
-        'AUTH_PASSWORD_MISMATCH',
-        'gateway password mismatch (use the password that the gateway was started with)',
-      );
-    }
-    if (secret.mode === 'none') {
-      return authRefusal('AUTH_REQUIRED', 'a gateway without auth takes connections from its own machine only');
-    }
-    if (deviceId === undefined) {
-      return new ConnectRefusal('NOT_PAIRED', 'device identity required', {
-        details: { code: 'DEVICE_IDENTITY_REQUIRED' },
+    const scopes = this.#grantedScopes(params, proof);
+    // Before anything is used up; whoever has only a code and no device becomes a principal of its own.
+    if (proof.by !== 'code' || deviceId !== undefined) {
+      claim.assertSeat?.({
+        principal: proof.by === 'code' ? '' : principalOf(proof),
+        ...(deviceId ? { deviceId } : {}),
       });
     }
-    return secret.mode === 'token'
-      ? authRefusal('AUTH_TOKEN_MISSING', 'gateway token missing (send it as auth.token)')
-      : authRefusal('AUTH_PASSWORD_MISSING', 'gateway password missing (send it as auth.password)');
+    const { principal, token, credential } = this.#settleDevice(claim, proof, scopes);
+    return {
+      params,
+      hasStreams: hasStreams(params),
+      identity: {
+        role: 'operator',
+        id: '',
+        scopes: new Set(scopes),
+        principal: deviceId ? `device:${deviceId}` : principal,
+        ...(deviceId ? { deviceId } : {}),
+        credential,
+        isLocal: false,
+      },
+      ...(token ? { deviceToken: token } : {}),
+    };
+  }
+
+  /** What it asked for and may have. */
+  #grantedScopes(params: ConnectParams, proof: Proof): OperatorScope[] {
+    const asked = operatorScopes.filter((scope) => params.scopes?.includes(scope));
+    if (proof.by === 'device') {
+      if (coversScopes(proof.device, asked)) return asked;
+      throw scopeMismatch();
+    }
+    const isProbe = scopelessClients.has(params.client.id) || params.client.mode === 'probe';
+    if ((proof.by === 'shared' || proof.by === 'none') && isProbe && !params.device) return [];
+    const allowed = new Set(proof.by === 'code' ? proof.scopes : this.#options.prover.allowed(credentialOf(proof)));
+    return asked.filter((scope) => allowsScope(allowed, scope));
   }
 
   /** Pairs the device or makes the page's token, where the proof allows that; names the credential's principal. */
   #settleDevice(
-    params: ConnectParams,
+    { params, deviceId, remote }: Claim,
     proof: Proof,
     scopes: readonly OperatorScope[],
-    remote: Remote,
-  ): { principal: string; token?: DeviceToken } {
-    const { devices, credentials } = this.#options;
-    switch (proof.by) {
-      case 'device':
-        devices.noteClient(params);
-        return { principal: '' };
-      case 'token':
-        return { principal: `token:${proof.grant.id}` };
-      case 'code': {
-        if (params.device) return { principal: '', token: devices.pair(params, scopes, 'code') };
-        const made = credentials.createToken({ role: 'operator', id: credentials.pageId(), scopes: proof.scopes });
-        return { principal: `token:${made.id}`, token: { deviceToken: made.token, issuedAtMs: made.issuedAtMs } };
-      }
-      case 'shared':
-      case 'none': {
-        const principal = `token:${proof.by}`;
-        if (!params.device) return { principal };
-        const known = devices.get(params.device.id);
-        if (!remote.isLoopback && (!known || !coversScopes(known, scopes)))
-          throw pairingRequired(params, known, scopes);
-        return { principal, token: devices.pair(params, scopes, 'silent') };
-      }
+  ): { principal: string; credential: Credential; token?: DeviceToken } {
+    const { devices, desk, note } = this.#options;
+    const credential = credentialOf(proof);
+    if (proof.by === 'code') return this.#redeem({ params, deviceId, remote }, proof, scopes);
+    const principal = principalOf(proof);
+    if (proof.by === 'device') devices.noteClient(params);
+    if (proof.by === 'device' || proof.by === 'token' || deviceId === undefined) return { principal, credential };
+    const known = devices.get(deviceId);
+    const isCovered = known !== undefined && coversScopes(known, scopes);
+    if (!isCovered && !remote.isLoopback) throw desk.ask(params, scopes, { known, remote });
+    const token = devices.pair(params, scopes, 'silent');
+    if (!isCovered) {
+      this.#options.pairing.settleDevice(deviceId, 'approved');
+      note({
+        action: 'device.paired',
+        actor: principal,
+        target: deviceId,
+        remoteIp: remote.address,
+        reason: known ? 'asked for more on the gateway’s own machine' : 'came from the gateway’s own machine',
+        scopes: [...scopes],
+      });
     }
+    return { principal, credential, token };
+  }
+
+  /** Uses a one-use code up: the last step, so that whoever is refused for another reason can try again with it. */
+  #redeem(
+    { params, deviceId, remote }: Pick<Claim, 'params' | 'deviceId' | 'remote'>,
+    { code, scopes: allowed }: Extract<Proof, { by: 'code' }>,
+    scopes: readonly OperatorScope[],
+  ): { principal: string; credential: Credential; token: DeviceToken } {
+    const { credentials, devices, pairing, note } = this.#options;
+    if (!credentials.useCode(code)) throw usedCode();
+    const used = { action: 'setup.used' as const, remoteIp: remote.address, scopes: [...scopes] };
+    if (deviceId !== undefined) {
+      const token = devices.pair(params, scopes, 'code');
+      pairing.settleDevice(deviceId, 'approved');
+      note({ ...used, actor: `device:${deviceId}`, target: deviceId });
+      return { principal: '', credential: { kind: 'code' }, token };
+    }
+    const made = credentials.createToken({ role: 'operator', id: credentials.pageId(), scopes: allowed });
+    note({ ...used, actor: `token:${made.id}`, target: made.tokenId });
+    return {
+      principal: `token:${made.id}`,
+      credential: { kind: 'token', hash: hashSecret(made.token) },
+      token: { deviceToken: made.token, issuedAtMs: made.issuedAtMs },
+    };
   }
 }
 
@@ -215,83 +222,39 @@ export function grantLocal(rawParams: unknown, identity: Identity): Grant {
   return { params, identity, hasStreams: hasStreams(params) };
 }
 
-function grantedScopes(params: ConnectParams, proof: Proof): OperatorScope[] {
-  const asked = operatorScopes.filter((scope) => params.scopes?.includes(scope));
-  switch (proof.by) {
-    case 'shared':
-    case 'none': {
-      const isProbe = scopelessClients.has(params.client.id) || params.client.mode === 'probe';
-      return isProbe && !params.device ? [] : asked;
-    }
-    case 'token':
-    case 'code': {
-      const allowed = new Set(proof.by === 'token' ? proof.grant.scopes : proof.scopes);
-      return asked.filter((scope) => allowsScope(allowed, scope));
-    }
-    case 'device': {
-      if (coversScopes(proof.device, asked)) return asked;
-      throw new ConnectRefusal(
-        'INVALID_REQUEST',
-        'unauthorized: scope mismatch (this device was approved for less; connect with the gateway token to widen it)',
-        {
-          details: {
-            code: 'AUTH_SCOPE_MISMATCH',
-            authReason: 'scope_mismatch',
-            canRetryWithDeviceToken: false,
-            recommendedNextStep: 'review_auth_configuration',
-          },
-        },
-      );
-    }
-  }
-}
-
-function rateLimited(waitMs: number): ConnectRefusal {
-  return new ConnectRefusal('INVALID_REQUEST', 'unauthorized: too many failed attempts (retry later)', {
-    retryAfterMs: waitMs,
-    details: {
-      code: 'AUTH_RATE_LIMITED',
-      authReason: 'rate_limited',
-      canRetryWithDeviceToken: false,
-      recommendedNextStep: 'wait_then_retry',
-    },
-  });
-}
-
-function agentGrant(params: ConnectParams, proof: Proof): Grant {
-  if (proof.by !== 'token' || proof.grant.role !== 'agent') {
+/** An agent or a channel: exactly the one that its token names. */
+function narrowGrant(params: ConnectParams, role: 'agent' | 'channel', proof: Proof): Grant {
+  if (proof.by !== 'token' || proof.grant.role !== role) {
     throw authRefusal(
       'AUTH_TOKEN_MISMATCH',
-      'role agent needs a token of its own (tokens.create with role agent and its id)',
+      `role ${role} needs a token of its own (tokens.create with role ${role} and its id)`,
     );
   }
-  const { id, scopes } = proof.grant;
+  const { grant } = proof;
   return {
     params,
     hasStreams: hasStreams(params),
-    identity: { role: 'agent', id, scopes: new Set(scopes), principal: `token:agent/${id}`, isLocal: false },
+    identity: {
+      role,
+      id: grant.id,
+      scopes: new Set(grant.scopes),
+      principal: principalOf(proof),
+      credential: credentialOf(proof),
+      isLocal: false,
+    },
   };
 }
 
-function pairingRequired(
-  params: ConnectParams,
-  known: PairedDevice | undefined,
-  scopes: readonly OperatorScope[],
-): ConnectRefusal {
-  const reason = known ? 'scope-upgrade' : 'not-paired';
+function scopeMismatch(): ConnectRefusal {
   return new ConnectRefusal(
-    'NOT_PAIRED',
-    'pairing required: connect once from the gateway’s own machine with the gateway token',
+    'INVALID_REQUEST',
+    'unauthorized: scope mismatch (this device was approved for less; connect with the gateway token to widen it)',
     {
       details: {
-        code: 'PAIRING_REQUIRED',
-        reason,
-        remediationHint: 'Connect from loopback with the shared token, or use a link with a one-use code.',
-        deviceId: params.device?.id,
-        requestedRole: 'operator',
-        requestedScopes: scopes,
-        approvedRoles: known ? ['operator'] : [],
-        approvedScopes: known?.scopes ?? [],
+        code: 'AUTH_SCOPE_MISMATCH',
+        authReason: 'scope_mismatch',
+        canRetryWithDeviceToken: false,
+        recommendedNextStep: 'review_auth_configuration',
       },
     },
   );

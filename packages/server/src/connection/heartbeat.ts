@@ -47,10 +47,11 @@ interface Seat {
  */
 export class Heartbeat {
   readonly #clock: Clock;
-  readonly #handshakeTurns: number;
+  /** How long a handshake may take, in ms; a change counts for those that begin after it. */
+  handshakeMs: number;
   readonly #defer: (task: () => void) => void;
   readonly #slots: Map<Beating, Seat>[] = Array.from({ length: slotCount }, () => new Map());
-  /** Oldest first: each waits equally long. */
+  /** By their deadline, in turns. */
   readonly #handshakes = new Map<Beating, number>();
   readonly #slotOf = new Map<Beating, Map<Beating, Seat>>();
   #turn = 0;
@@ -59,13 +60,13 @@ export class Heartbeat {
 
   constructor({ clock, handshakeMs, defer = setImmediate }: HeartbeatOptions) {
     this.#clock = clock;
-    this.#handshakeTurns = Math.ceil(handshakeMs / slotMs);
+    this.handshakeMs = handshakeMs;
     this.#defer = defer;
   }
 
   /** Gives a connection until the handshake's limit to be added. */
   awaitHandshake(connection: Beating): void {
-    this.#handshakes.set(connection, this.#turn + this.#handshakeTurns + 1);
+    this.#handshakes.set(connection, this.#turn + Math.ceil(this.handshakeMs / slotMs) + 1);
     this.#cancel ??= this.#schedule();
   }
 
@@ -119,7 +120,7 @@ export class Heartbeat {
     const tickJson = JSON.stringify({ ts: this.#clock.now() });
     for (const [connection, seat] of at(0)) this.#visit(connection, seat, tickJson);
     for (const [connection, deadline] of this.#handshakes) {
-      if (deadline > this.#turn) break;
+      if (deadline > this.#turn) continue;
       this.#handshakes.delete(connection);
       connection.handshakeExpired();
     }

@@ -4,7 +4,7 @@ import type { AuthOptions } from './access-options.ts';
 import type { Grant } from './handshake.ts';
 import { beatIntervalMs } from './heartbeat.ts';
 import type { ConnectionHost } from './host.ts';
-import { attachmentLimits, type ConnectionLimits } from './limits.ts';
+import { attachmentLimits, type ConnectionLimits, frameBytesOf } from './limits.ts';
 
 /** v4's number of bytes that may wait for a client. */
 export const v4BufferedBytes = 50 * 1024 * 1024;
@@ -26,7 +26,7 @@ export function helloOk(
     snapshot: { authMode, ...snapshot },
     auth: { role: identity.role, scopes: [...identity.scopes], ...deviceToken },
     policy: {
-      maxPayload: identity.role === 'operator' ? limits.operatorFrameBytes : limits.agentFrameBytes,
+      maxPayload: frameBytesOf(identity.role, limits),
       maxBufferedBytes: hasStreams ? watermarks.hardBytes : v4BufferedBytes,
       tickIntervalMs: hasStreams ? beatIntervalMs : v4TickIntervalMs,
       attachments: attachmentLimits,

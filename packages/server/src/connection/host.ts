@@ -1,12 +1,23 @@
 import type { Clock, HelloOk, RequestFrame } from '@openclaw/protocol';
+import type { SafeObserver } from '../observer.ts';
+import type { AuditNote } from '../streams/audit-trail.ts';
 import type { Documents } from '../streams/documents.ts';
+import type { Pairing } from './pairing.ts';
 import type { Identity, Peer } from './peer.ts';
+
+/** An entry of the audit trail, without its time. */
+export type AccessNote = AuditNote;
 
 /** What connections need of the gateway; the gateway needs nothing of them but {@link Peer}. */
 export interface ConnectionHost {
   readonly clock: Clock;
   /** Devices, hashed tokens and codes. Changes join the tick's commit. */
   readonly documents: Documents;
+  /** Devices that wait to be let in. */
+  readonly pairing: Pairing;
+  readonly observer: SafeObserver;
+  /** Adds to the audit trail with this tick's commit; alike refusals are joined. */
+  note(entry: AccessNote): void;
   /** Runs `task` when everything that this tick changed is committed (at once if nothing is), else `failed` (S13). */
   afterCommit(task: () => void, failed?: (error: unknown) => void): void;
   phase(): 'starting' | 'ready' | 'draining';
@@ -16,6 +27,8 @@ export interface ConnectionHost {
   joined(peer: Peer): void;
   /** A request after hello. Envelope checked, params not. */
   received(peer: Peer, frame: RequestFrame): void;
+  /** The peer lost scopes: what these allowed is to end. */
+  narrowed(peer: Peer): void;
   /** The peer's queue fell below the low watermark after it had been above the high one. */
   drained(peer: Peer): void;
   /** The end of a peer that had joined. */

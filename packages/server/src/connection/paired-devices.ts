@@ -1,5 +1,6 @@
-import { allowsScope, type Clock, type ConnectParams, type OperatorScope } from '@openclaw/protocol';
+import { allowsScope, type Clock, type ConnectParams, GatewayError, type PairingRequest } from '@openclaw/protocol';
 import type { Documents } from '../streams/documents.ts';
+import { shownWords } from './connect-params.ts';
 import { hashSecret, randomToken } from './credentials.ts';
 
 /** A device that was let in before, as it is kept. */
@@ -8,11 +9,23 @@ export interface PairedDevice {
   clientId: string;
   platform?: string;
   deviceFamily?: string;
+  /** What people call it. */
+  label?: string;
   scopes: string[];
   /** Hashes of its tokens, newest last. A new token leaves older ones valid: an answer that got lost must lock no one out. */
   tokens: { hash: string; issuedAtMs: number }[];
   pairedAtMs: number;
-  approvedVia: 'silent' | 'code';
+  approvedVia: 'silent' | 'code' | 'operator';
+  /** When it connected last, to the hour. */
+  lastSeenAtMs?: number;
+}
+
+/** A device that showed one of its tokens. */
+export interface FoundDevice {
+  deviceId: string;
+  device: PairedDevice;
+  /** Of the token. */
+  hash: string;
 }
 
 /** A token of a device, as it is told to it. */
@@ -24,6 +37,7 @@ export interface DeviceToken {
 const deviceKind = 'device';
 const maxTokensPerDevice = 4;
 const maxRememberedTokens = 4_096;
+const hourMs = 3_600_000;
 
 /** The devices that were let in, and their tokens. Changes are part of this tick's commit. */
 export class PairedDevices {
@@ -41,17 +55,44 @@ export class PairedDevices {
     return this.#documents.get<PairedDevice>(deviceKind, deviceId);
   }
 
+  /** All of them, oldest first. */
+  list(): [deviceId: string, device: PairedDevice][] {
+    return this.#documents
+      .entries<PairedDevice>(deviceKind)
+      .sort(([, one], [, other]) => one.pairedAtMs - other.pairedAtMs);
+  }
+
   /** Whether `token` is one of the device's. */
   isToken(deviceId: string, token: string): boolean {
-    const hash = hashSecret(token);
+    return this.hasTokenHash(deviceId, hashSecret(token));
+  }
+
+  hasTokenHash(deviceId: string, hash: string): boolean {
     return this.get(deviceId)?.tokens.some((known) => known.hash === hash) ?? false;
+  }
+
+  /** The device, if the token is one of its own. */
+  findOwn(deviceId: string | undefined, token: string): FoundDevice | undefined {
+    const device = deviceId === undefined ? undefined : this.get(deviceId);
+    const hash = hashSecret(token);
+    if (deviceId === undefined || !device || !this.hasTokenHash(deviceId, hash)) return undefined;
+    return { deviceId, device, hash };
+  }
+
+  /** The device whose token it is, where it doesn't say itself which one it is. */
+  findByToken(token: string): FoundDevice | undefined {
+    const hash = hashSecret(token);
+    for (const [deviceId, device] of this.#documents.entries<PairedDevice>(deviceKind)) {
+      if (device.tokens.some((known) => known.hash === hash)) return { deviceId, device, hash };
+    }
+    return undefined;
   }
 
   /**
    * Lets a verified device in with these scopes beside those it had, and gives a token for it: the one of this process when
    * its scopes did not grow, else a new one.
    */
-  pair(params: ConnectParams, scopes: readonly OperatorScope[], approvedVia: PairedDevice['approvedVia']): DeviceToken {
+  pair(params: ConnectParams, scopes: readonly string[], approvedVia: PairedDevice['approvedVia']): DeviceToken {
     const deviceId = params.device!.id;
     const known = this.get(deviceId);
     const isWider = !known || !coversScopes(known, scopes);
@@ -60,19 +101,78 @@ export class PairedDevices {
       this.noteClient(params);
       return remembered;
     }
-    const token: DeviceToken = { deviceToken: randomToken(), issuedAtMs: this.#clock.now() };
-    const record = { hash: hashSecret(token.deviceToken), issuedAtMs: token.issuedAtMs };
+    const { token, record } = this.#newToken();
     this.#documents.set(deviceKind, deviceId, {
       ...clientFacts(params),
+      ...labelOf(known, params),
       publicKey: params.device!.publicKey,
-      scopes: [...new Set([...(known?.scopes ?? []), ...scopes])],
+      scopes: union(known?.scopes, scopes),
       tokens: [...(known?.tokens ?? []), record].slice(-maxTokensPerDevice),
       pairedAtMs: known?.pairedAtMs ?? token.issuedAtMs,
       approvedVia: known?.approvedVia ?? approvedVia,
+      lastSeenAtMs: this.#hour(),
     } satisfies PairedDevice);
-    if (this.#issued.size >= maxRememberedTokens) this.#issued.clear();
-    this.#issued.set(deviceId, token);
+    this.#remember(deviceId, token);
     return token;
+  }
+
+  /** Lets a device in as an operator decided: it gets its token when it connects next. What it has stays valid. */
+  approve(request: PairingRequest, scopes: readonly string[]): PairedDevice {
+    const known = this.get(request.deviceId);
+    const { platform = known?.platform, deviceFamily = known?.deviceFamily } = request;
+    const label = known?.label ?? request.displayName;
+    const device: PairedDevice = {
+      clientId: request.clientId ?? known?.clientId ?? 'unknown',
+      ...(platform === undefined ? {} : { platform }),
+      ...(deviceFamily === undefined ? {} : { deviceFamily }),
+      ...(label === undefined ? {} : { label }),
+      publicKey: request.publicKey,
+      scopes: union(known?.scopes, scopes),
+      tokens: known?.tokens ?? [],
+      pairedAtMs: known?.pairedAtMs ?? this.#clock.now(),
+      approvedVia: known?.approvedVia ?? 'operator',
+      ...(known?.lastSeenAtMs === undefined ? {} : { lastSeenAtMs: known.lastSeenAtMs }),
+    };
+    this.#documents.set(deviceKind, request.deviceId, device);
+    return device;
+  }
+
+  /** Forgets a device and its tokens. Throws `INVALID_REQUEST` for one that is not known. */
+  remove(deviceId: string): void {
+    this.require(deviceId);
+    this.#issued.delete(deviceId);
+    this.#documents.set(deviceKind, deviceId, undefined);
+  }
+
+  /** Gives it a name. Throws `INVALID_REQUEST` for a device that is not known. */
+  rename(deviceId: string, label: string): PairedDevice {
+    return this.#replace(deviceId, { ...this.require(deviceId), label });
+  }
+
+  /** Replaces its tokens by a new one, and its scopes by fewer. Throws `INVALID_REQUEST` for a device that is not known. */
+  rotate(deviceId: string, scopes?: readonly string[]): { device: PairedDevice; token: DeviceToken } {
+    const known = this.require(deviceId);
+    const { token, record } = this.#newToken();
+    const device = this.#replace(deviceId, { ...known, tokens: [record], scopes: [...(scopes ?? known.scopes)] });
+    this.#remember(deviceId, token);
+    return { device, token };
+  }
+
+  /** Makes its tokens invalid. Throws `INVALID_REQUEST` for a device that is not known. */
+  revokeTokens(deviceId: string): void {
+    const known = this.require(deviceId);
+    this.#issued.delete(deviceId);
+    this.#replace(deviceId, { ...known, tokens: [] });
+  }
+
+  /** The device; throws `INVALID_REQUEST` for one that is not known. */
+  require(deviceId: string): PairedDevice {
+    const known = this.get(deviceId);
+    if (known) return known;
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      'unknown deviceId: no such device is paired; device.pair.list tells which.',
+    );
   }
 
   /** Keeps what a known device says about itself now. The key is the identity: a new platform is no new device. */
@@ -80,17 +180,50 @@ export class PairedDevices {
     const deviceId = params.device!.id;
     const known = this.get(deviceId);
     if (!known) return;
-    const { clientId, platform, deviceFamily, ...rest } = known;
+    const { clientId, platform, deviceFamily, lastSeenAtMs, ...rest } = known;
     const facts = clientFacts(params);
-    if (facts.clientId === clientId && facts.platform === platform && facts.deviceFamily === deviceFamily) return;
-    this.#documents.set(deviceKind, deviceId, { ...rest, ...facts } satisfies PairedDevice, { durable: false });
+    const seenAtMs = this.#hour();
+    const isSame = facts.clientId === clientId && facts.platform === platform && facts.deviceFamily === deviceFamily;
+    if (isSame && seenAtMs === lastSeenAtMs) return;
+    const noted: PairedDevice = { ...rest, ...facts, lastSeenAtMs: seenAtMs };
+    this.#documents.set(deviceKind, deviceId, noted, { durable: false });
+  }
+
+  #replace(deviceId: string, device: PairedDevice): PairedDevice {
+    this.#documents.set(deviceKind, deviceId, device);
+    return device;
+  }
+
+  #newToken(): { token: DeviceToken; record: PairedDevice['tokens'][number] } {
+    const token: DeviceToken = { deviceToken: randomToken(), issuedAtMs: this.#clock.now() };
+    return { token, record: { hash: hashSecret(token.deviceToken), issuedAtMs: token.issuedAtMs } };
+  }
+
+  #remember(deviceId: string, token: DeviceToken): void {
+    if (this.#issued.size >= maxRememberedTokens) this.#issued.clear();
+    this.#issued.set(deviceId, token);
+  }
+
+  /** When something is noted about coming by: an hour is near enough, and costs one write an hour. */
+  #hour(): number {
+    const nowMs = this.#clock.now();
+    return nowMs - (nowMs % hourMs);
   }
 }
 
 /** Whether a device was let in with all of these scopes. */
-export function coversScopes(device: PairedDevice, scopes: readonly OperatorScope[]): boolean {
+export function coversScopes(device: PairedDevice, scopes: readonly string[]): boolean {
   const approved = new Set(device.scopes);
-  return scopes.every((scope) => allowsScope(approved, scope));
+  return scopes.every((scope) => allowsScope(approved, scope as Parameters<typeof allowsScope>[1]));
+}
+
+function union(known: readonly string[] = [], scopes: readonly string[]): string[] {
+  return [...new Set([...known, ...scopes])];
+}
+
+function labelOf(known: PairedDevice | undefined, { client }: ConnectParams): Pick<PairedDevice, 'label'> {
+  const label = known?.label ?? shownWords(client.displayName ?? '');
+  return label ? { label } : {};
 }
 
 function clientFacts({ client }: ConnectParams): Pick<PairedDevice, 'clientId' | 'platform' | 'deviceFamily'> {

@@ -1,6 +1,23 @@
 import type { ConnectParams, Role } from '@openclaw/protocol';
 import type { EncodedFrame } from '../transport/encoded-frame.ts';
 
+/** What somebody came in with. Never leaves the gateway. */
+export type Credential =
+  /** The shared token or password; which one, as a mark of this process. */
+  | { kind: 'shared'; mark: string }
+  /** Nothing, on a gateway without auth. */
+  | { kind: 'none' }
+  /** A token that was made or named in the options, by its hash. */
+  | { kind: 'token'; hash: string }
+  /** The token of a device, by its hash. */
+  | { kind: 'device'; deviceId: string; hash: string }
+  /** A one-use code by which this device was paired. */
+  | { kind: 'code' }
+  /** What a trusted proxy said. */
+  | { kind: 'user'; name: string }
+  /** What Tailscale said. */
+  | { kind: 'tailscale'; login: string };
+
 /** Who a connection is, as the handshake or `gateway.accept` established it. */
 export interface Identity {
   role: Role;
@@ -10,6 +27,8 @@ export interface Identity {
   /** Who the ledger keeps requests for (S18): the device if the connect was signed, else the credential's name. */
   principal: string;
   deviceId?: string;
+  /** What let it in, so that it can be cut when that is taken away; absent for peers that `gateway.accept` took. */
+  credential?: Credential;
   /** True for a peer that lives and dies with the gateway process (`gateway.accept`). */
   isLocal: boolean;
 }
@@ -26,8 +45,12 @@ export interface Peer {
   /** Whether both sides know `streams` (S4). Without it the connection gets v4 projections. */
   readonly hasStreams: boolean;
   readonly isOpen: boolean;
+  /** True once it was cut because its credential was taken away: what it asked for is not begun any more. */
+  readonly isRevoked?: boolean;
   /** The address of the other end; absent for local peers. */
   readonly remoteAddress?: string;
+  /** Where it reached the gateway, as `ws://host:port` or `wss://…`; absent for local peers. */
+  readonly gatewayUrl?: string;
   readonly queuedBytes: number;
   /** Sends a frame that is the same for everyone. */
   send(frame: EncodedFrame): void;

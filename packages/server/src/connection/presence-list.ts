@@ -50,6 +50,14 @@ export class PresenceList {
     if (entry) this.#changed();
   }
 
+  /** What the peer is or may do has changed. */
+  refresh(peer: Peer): void {
+    if (!this.#peers.has(peer)) return;
+    const entry = presenceEntry(peer, { ts: this.#clock.now(), reason: 'scopes' });
+    this.#peers.set(peer, entry);
+    if (entry) this.#changed();
+  }
+
   leave(peer: Peer): void {
     const wasListed = this.#peers.get(peer) !== undefined;
     this.#peers.delete(peer);

@@ -1,44 +1,67 @@
 import {
   allowsScope,
+  checkValue,
   GatewayError,
   isGatewayError,
+  type MethodDeclaration,
   type OperatorScope,
+  operatorScopes,
   type RequestFrame,
-  validationProblem,
 } from '@openclaw/protocol';
+import { defaultLimits } from '../connection/limits.ts';
 import type { Peer } from '../connection/peer.ts';
+import { validTraceparent } from '../http/route.ts';
+import { noObserver, type SafeObserver } from '../observer.ts';
 import type { Committer } from '../streams/committer.ts';
 import { AtRelease, type Call, type MethodImplementation } from './method.ts';
+import { type RequestLimits, RequestRate } from './request-rate.ts';
 
 /** Bytes that may wait for their commit before requests are refused. */
-const maxWaitingBytes = 64 * 1_048_576;
+export const maxWaitingBytes = 64 * 1_048_576;
 
 export interface DispatcherOptions {
   committer: Committer;
-  /** Requests of one connection that may be worked on at a time. Default 256. */
-  maxInFlight?: number;
   /** Told of errors that are no `GatewayError`: faults of this program. */
   onFault: (method: string, error: unknown) => void;
+  /** Told of every answer. Default nobody. */
+  observer?: SafeObserver;
+  /** The monotonic clock. Default one that stands still. */
+  elapsed?: () => number;
+  /** How many requests a connection may send. Default those of `limitsTable`. */
+  limits?: () => RequestLimits;
 }
 
 /** The method table: finds the method, checks role, scope and params, calls it, and answers after the commit. */
 export class Dispatcher {
   readonly #committer: Committer;
-  readonly #maxInFlight: number;
   readonly #onFault: (method: string, error: unknown) => void;
+  readonly #observer: SafeObserver;
+  readonly #elapsed: () => number;
   readonly #methods = new Map<string, MethodImplementation>();
   readonly #inFlight = new Map<Peer, number>();
+  readonly #limits: () => RequestLimits;
+  readonly #rate: RequestRate;
 
-  constructor({ committer, maxInFlight = 256, onFault }: DispatcherOptions) {
+  constructor({
+    committer,
+    onFault,
+    observer = noObserver,
+    elapsed = () => 0,
+    limits = () => defaultLimits,
+  }: DispatcherOptions) {
+    this.#limits = limits;
+    this.#rate = new RequestRate(limits);
+    this.#observer = observer;
+    this.#elapsed = elapsed;
     this.#committer = committer;
-    this.#maxInFlight = maxInFlight;
     this.#onFault = onFault;
   }
 
-  /** Adds methods; a name that is taken is an error of the caller. */
+  /** Adds methods; a name that is taken, or a declaration that does not say who may call it, is an error of the caller. */
   add(implementations: readonly MethodImplementation[]): void {
     for (const implementation of implementations) {
       const { name } = implementation.declaration;
+      assertGuarded(implementation.declaration);
       if (this.#methods.has(name))
         throw new GatewayError(
           'INVALID_REQUEST',
@@ -55,11 +78,18 @@ export class Dispatcher {
 
   /** Takes a request. Exactly one answer leaves for it (two for `agent`), unless the connection is gone. */
   dispatch(peer: Peer, frame: RequestFrame): void {
+    const atMs = this.#elapsed();
+    const refusal = this.#rate.take(peer, frame.method, atMs);
+    if (refusal) {
+      this.#refuse(peer, frame, atMs, refusal);
+      return;
+    }
     const inFlight = this.#inFlight.get(peer) ?? 0;
-    if (inFlight >= this.#maxInFlight) {
+    if (inFlight >= this.#limits().maxRequestsInFlight) {
       this.#refuse(
         peer,
-        frame.id,
+        frame,
+        atMs,
         new GatewayError(
           'UNAVAILABLE',
           `The connection has ${inFlight} requests in flight, the most allowed; wait for answers.`,
@@ -73,7 +103,7 @@ export class Dispatcher {
     }
     if (this.#committer.waitingBytes > maxWaitingBytes) {
       const told = 'The store is behind with writing; nothing was changed. Send the request again.';
-      this.#refuse(peer, frame.id, new GatewayError('UNAVAILABLE', told, { retryable: true, retryAfterMs: 1_000 }));
+      this.#refuse(peer, frame, atMs, new GatewayError('UNAVAILABLE', told, { retryable: true, retryAfterMs: 1_000 }));
       return;
     }
     this.#inFlight.set(peer, inFlight + 1);
@@ -81,19 +111,20 @@ export class Dispatcher {
       const outcome = this.#call(peer, frame);
       if (outcome instanceof Promise) {
         outcome.then(
-          (result) => this.#answer(peer, frame, result),
-          (error: unknown) => this.#fail(peer, frame, error),
+          (result) => this.#answer(peer, frame, atMs, result),
+          (error: unknown) => this.#fail(peer, frame, atMs, error),
         );
       } else {
-        this.#answer(peer, frame, outcome);
+        this.#answer(peer, frame, atMs, outcome);
       }
     } catch (error) {
-      this.#fail(peer, frame, error);
+      this.#fail(peer, frame, atMs, error);
     }
   }
 
   forget(peer: Peer): void {
     this.#inFlight.delete(peer);
+    this.#rate.forget(peer);
   }
 
   #call(peer: Peer, frame: RequestFrame): unknown {
@@ -103,27 +134,16 @@ export class Dispatcher {
       throw new GatewayError('INVALID_REQUEST', `unknown method: ${frame.method.slice(0, 128)}`);
     }
     const { declaration, handle } = implementation;
-    const roles = declaration.roles ?? ['operator'];
-    if (!roles.includes(peer.identity.role)) {
-      throw new GatewayError(
-        'FORBIDDEN',
-        `${declaration.name} is for the role ${roles.join(' or ')}; this connection is ${peer.identity.role}.`,
-      );
-    }
-    const { scope } = declaration;
-    if (peer.identity.role === 'operator' && scope !== 'any' && scope !== 'connect' && scope !== 'agent')
-      requireScope(peer, scope);
-    const parsed = declaration.params.safeParse(frame.params ?? {}, { reportInput: true });
-    if (!parsed.success) {
-      throw new GatewayError(
-        'INVALID_REQUEST',
-        `invalid ${declaration.name} params: ${validationProblem(parsed.error)}`,
-      );
-    }
+    assertAllowed(peer, declaration);
+    const parsed = checkValue(declaration.params, frame.params ?? {});
+    if (!parsed.success)
+      throw new GatewayError('INVALID_REQUEST', `invalid ${declaration.name} params: ${parsed.problem}`);
+    const traceparent = validTraceparent(frame.traceparent);
     const call: Call = {
       peer,
       requestId: frame.id,
-      ...(frame.traceparent === undefined ? {} : { traceparent: frame.traceparent }),
+      ...(traceparent === undefined ? {} : { traceparent }),
+      assertAllowed: () => assertAllowed(peer, declaration),
       respondAgain: (payload) => {
         const json = JSON.stringify(payload);
         this.#committer.release(() => peer.respond(frame.id, true, json));
@@ -132,42 +152,44 @@ export class Dispatcher {
     return handle(parsed.data, call);
   }
 
-  #answer(peer: Peer, { id, method }: RequestFrame, outcome: unknown): void {
+  #answer(peer: Peer, frame: RequestFrame, atMs: number, outcome: unknown): void {
     this.#committer.release(
       () => {
         this.#settled(peer);
         if (!(outcome instanceof AtRelease)) {
-          peer.respond(id, true, JSON.stringify(outcome));
+          peer.respond(frame.id, true, JSON.stringify(outcome));
+          this.#observe(peer, frame, atMs, 'ok');
           return;
         }
         let settled: ReturnType<typeof outcome.settle>;
         try {
           settled = outcome.settle();
         } catch (error) {
-          this.#refuse(peer, id, this.#refusalOf(method, error));
+          this.#refuse(peer, frame, atMs, this.#refusalOf(frame.method, error));
           return;
         }
-        peer.respond(id, true, JSON.stringify(settled.result));
+        peer.respond(frame.id, true, JSON.stringify(settled.result));
+        this.#observe(peer, frame, atMs, 'ok');
         settled.after?.();
       },
       (error) => {
         this.#settled(peer);
-        this.#refuse(peer, id, error as GatewayError);
+        this.#refuse(peer, frame, atMs, error as GatewayError);
       },
     );
   }
 
-  #fail(peer: Peer, frame: RequestFrame, error: unknown): void {
+  #fail(peer: Peer, frame: RequestFrame, atMs: number, error: unknown): void {
     const refusal = this.#refusalOf(frame.method, error);
     // A refusal may rest on what is not committed yet.
     this.#committer.release(
       () => {
         this.#settled(peer);
-        this.#refuse(peer, frame.id, refusal);
+        this.#refuse(peer, frame, atMs, refusal);
       },
       (failure) => {
         this.#settled(peer);
-        this.#refuse(peer, frame.id, failure as GatewayError);
+        this.#refuse(peer, frame, atMs, failure as GatewayError);
       },
     );
   }
@@ -181,14 +203,54 @@ export class Dispatcher {
     });
   }
 
-  #refuse(peer: Peer, id: string, error: GatewayError): void {
-    peer.respond(id, false, JSON.stringify(error.toWire()));
+  #refuse(peer: Peer, frame: RequestFrame, atMs: number, error: GatewayError): void {
+    peer.respond(frame.id, false, JSON.stringify(error.toWire()));
+    this.#observe(peer, frame, atMs, error.code);
+  }
+
+  #observe({ connId }: Peer, { method, traceparent }: RequestFrame, atMs: number, outcome: string): void {
+    const trace = validTraceparent(traceparent);
+    this.#observer.requestAnswered({
+      method: this.#methods.has(method) ? method : 'other',
+      outcome,
+      durationMs: this.#elapsed() - atMs,
+      connId,
+      ...(trace === undefined ? {} : { traceparent: trace }),
+    });
   }
 
   #settled(peer: Peer): void {
     const inFlight = this.#inFlight.get(peer);
     if (inFlight !== undefined) this.#inFlight.set(peer, inFlight - 1);
   }
+}
+
+/** A method that declares no scope, or a wrong one, is open to nobody: it is not added (types can be cast away). */
+function assertGuarded({ name, scope, roles }: MethodDeclaration): void {
+  const isForAgents = scope === 'agent' && Array.isArray(roles) && roles.every((role) => role === 'agent');
+  const isKnown = scope === 'any' || isForAgents || operatorScopes.some((known) => known === scope);
+  if (isKnown && (roles === undefined || (Array.isArray(roles) && roles.length > 0))) return;
+  throw new GatewayError(
+    'INVALID_REQUEST',
+    `The method '${name}' declares the scope ${JSON.stringify(scope)} for ${JSON.stringify(roles ?? ['operator'])}; name one of ${operatorScopes.join(', ')}, any, or agent with the role agent.`,
+  );
+}
+
+function assertAllowed(peer: Peer, { name, scope, roles = ['operator'] }: MethodDeclaration): void {
+  if (peer.isRevoked) {
+    throw new GatewayError(
+      'FORBIDDEN',
+      `${name}: the credential of this connection was taken away; nothing was changed.`,
+    );
+  }
+  if (!roles.includes(peer.identity.role)) {
+    throw new GatewayError(
+      'FORBIDDEN',
+      `${name} is for the role ${roles.join(' or ')}; this connection is ${peer.identity.role}.`,
+    );
+  }
+  if (peer.identity.role === 'operator' && scope !== 'any' && scope !== 'connect' && scope !== 'agent')
+    requireScope(peer, scope);
 }
 
 function requireScope(peer: Peer, scope: OperatorScope): void {

@@ -24,6 +24,8 @@ export function executeOnce<R extends object>(
   params: { idempotencyKey?: string | undefined },
   execute: () => R,
 ): R {
+  // The handler may have waited since its call was let through.
+  call.assertAllowed();
   const key = params.idempotencyKey;
   if (key === undefined) return execute();
   const claim = ledger.claim({ principal: call.peer.identity.principal, method, key, paramsHash: hashParams(params) });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { GatewayError } from '@openclaw/protocol';
+import { noObserver, type SafeObserver } from '../observer.ts';
 import type { Committer } from '../streams/committer.ts';
 import type { LedgerRow } from '../streams/event-store.ts';
 
@@ -30,10 +31,20 @@ export interface ClaimRequest {
 export class Ledger {
   readonly #committer: Committer;
   readonly #now: () => number;
+  readonly #observer: SafeObserver;
   readonly #rows = new Map<string, LedgerRow>();
   readonly #runs = new Map<string, LedgerRow>();
 
-  constructor({ committer, now }: { committer: Committer; now: () => number }) {
+  constructor({
+    committer,
+    now,
+    observer = noObserver,
+  }: {
+    committer: Committer;
+    now: () => number;
+    observer?: SafeObserver;
+  }) {
+    this.#observer = observer;
     this.#committer = committer;
     this.#now = now;
   }
@@ -58,6 +69,7 @@ export class Ledger {
     const known = this.#rows.get(rowId(principal, method, key));
     if (known) {
       if (known.paramsHash !== paramsHash) return { kind: 'conflict' };
+      this.#observer.replayed(method);
       return { kind: known.answer === undefined ? 'running' : 'done', row: known };
     }
     if (runId !== undefined && this.#runs.has(runId)) return { kind: 'conflict' };

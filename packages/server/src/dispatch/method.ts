@@ -7,6 +7,11 @@ export interface Call {
   peer: Peer;
   requestId: string;
   traceparent?: string;
+  /**
+   * Throws `FORBIDDEN` when the caller may not do this any more. To be asked again before anything is changed by a handler
+   * that had to wait: meanwhile its credential may have been taken away, or scopes of it.
+   */
+  assertAllowed(): void;
   /** Sends a further answer with the same id (`agent` alone uses it), once all that was changed so far is committed. */
   respondAgain(payload: unknown): void;
 }

@@ -1,32 +1,34 @@
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CloseCode, GatewayError, type Transport } from '@openclaw/protocol';
-import { WebSocketServer } from 'ws';
-import type { AccessOptions } from '../connection/access-options.ts';
+import { Access } from '../connection/access.ts';
+import { Admission } from '../connection/admission.ts';
 import { Connection, type ConnectionContext } from '../connection/connection.ts';
-import { Credentials } from '../connection/credentials.ts';
+import type { Credentials } from '../connection/credentials.ts';
 import { EventFrames } from '../connection/event-frames.ts';
-import { grantLocal, Handshake } from '../connection/handshake.ts';
+import { grantLocal } from '../connection/handshake.ts';
 import { Heartbeat } from '../connection/heartbeat.ts';
 import type { ConnectionHost } from '../connection/host.ts';
-import { type ConnectionLimits, defaultLimits } from '../connection/limits.ts';
-import { isKnownHost, isLoopbackAddress, judgeOrigin, type Remote, remoteOf } from '../connection/origin.ts';
-import { PairedDevices } from '../connection/paired-devices.ts';
+import { type ConnectionLimits, decodeLimitsOf, defaultLimits } from '../connection/limits.ts';
 import type { Identity, Peer } from '../connection/peer.ts';
 import { localTransport } from '../transport/local.ts';
 import type { ServerTransport } from '../transport/server-transport.ts';
 import { Turn } from '../transport/turn.ts';
-import { WebSocketTransport } from '../transport/websocket.ts';
-import type { EdgeOptions, HttpEdge } from './edge-options.ts';
+import { Arrivals } from './arrivals.ts';
+import type { EdgeLiveOptions, EdgeOptions, HttpEdge } from './edge-options.ts';
 import { EventLoopMonitor } from './event-loop.ts';
-import { createServer } from './node-http.ts';
-import { type ListenerOptions, requestListener, unknownHostMessage } from './request-listener.ts';
+import { type ListenerOptions, requestListener } from './request-listener.ts';
 import { refuseUpgrade } from './responses.ts';
+import { assertGuarded, assertServable } from './servable.ts';
+import { SocketLimit } from './socket-limit.ts';
+import { certificatePin, replaceCertificate } from './tls.ts';
+import { Upgrades } from './upgrades.ts';
+import { applyLimits, createWebServer, hasTooManyHeaders } from './web-server.ts';
 
 /** How long a goodbye may take. */
 const closeGraceMs = 1_000;
-const startingRetryMs = 1_000;
 
 /** The edge of a gateway. Nothing listens until `listen` or `attach`. Throws `INVALID_REQUEST` for options that can't be served. */
 export function createHttpEdge(host: ConnectionHost, options: EdgeOptions): HttpEdge {
@@ -39,43 +41,39 @@ class Edge implements HttpEdge {
   readonly #host: ConnectionHost;
   #options: EdgeOptions;
   readonly #limits: ConnectionLimits;
-  readonly #handshake: Handshake;
+  readonly #arrivals: Arrivals;
+  readonly access: Access;
   readonly #context: ConnectionContext;
-  readonly #turn: Turn;
-  readonly #webSockets: WebSocketServer;
+  readonly #upgrades: Upgrades;
   readonly #eventLoop = new EventLoopMonitor();
   readonly #answer: ReturnType<typeof requestListener>;
   readonly #connections = new Set<Connection>();
   readonly #handshaking = new Set<Connection>();
+  readonly #sockets: SocketLimit;
   #joinedCount = 0;
-  #boundHost: string | undefined;
   #server: Server | undefined;
   #detach: (() => void)[] = [];
   #goneWaiters: (() => void)[] = [];
 
   constructor(host: ConnectionHost, options: EdgeOptions) {
-    const { clock, documents } = host;
+    const { clock } = host;
     this.#host = host;
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
-    this.#turn = new Turn(options.defer);
-    this.credentials = new Credentials({ documents, clock });
-    this.#handshake = new Handshake({
-      secret: options.auth,
-      credentials: this.credentials,
-      devices: new PairedDevices({ documents, clock }),
-      clock,
-      phase: () => host.phase(),
+    this.#arrivals = new Arrivals(options, clock);
+    this.#sockets = new SocketLimit({ limits: this.#limits, isProxy: (address) => this.#arrivals.isProxy(address) });
+    this.access = new Access({ host, options, limits: () => this.#limits, connections: () => this.#connections });
+    this.credentials = this.access.credentials;
+    this.#upgrades = new Upgrades({
+      host,
+      limits: this.#limits,
+      arrivals: this.#arrivals,
+      admission: new Admission({ limits: this.#limits, clock }),
+      handshake: this.access.handshake,
+      turn: new Turn(options.defer),
+      handshakingCount: () => this.#handshaking.size,
+      open: (transport, connectionOptions) => this.#open(transport, connectionOptions),
     });
-    const webSocketOptions = {
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      maxPayload: Math.max(this.#limits.operatorFrameBytes, this.#limits.agentFrameBytes),
-      // Not in the published types yet: how long a peer may keep a socket, and what is queued on it, after our close frame.
-      closeTimeout: 5_000,
-    };
-    this.#webSockets = new WebSocketServer(webSocketOptions);
     this.#context = this.#makeContext();
     this.#answer = requestListener(this.#listenerOptions());
   }
@@ -84,26 +82,35 @@ class Edge implements HttpEdge {
     return this.#joinedCount;
   }
 
+  get socketCount(): number {
+    return this.#sockets.count;
+  }
+
+  get limits(): Readonly<ConnectionLimits> {
+    return this.#limits;
+  }
+
+  get certificatePin(): string | undefined {
+    return this.#options.tls && certificatePin(this.#options.tls);
+  }
+
+  get handshakingCount(): number {
+    return this.#handshaking.size;
+  }
+
   get address(): AddressInfo | undefined {
     const address = this.#server?.address();
     return typeof address === 'object' && address !== null ? address : undefined;
   }
 
   async listen({ port, host = '127.0.0.1' }: { port: number; host?: string }): Promise<AddressInfo> {
-    if (this.#options.auth.mode === 'none' && host !== 'localhost' && !isLoopbackAddress(host)) {
-      throw new GatewayError(
-        'INVALID_REQUEST',
-        `Listening on ${host} without auth would let everyone in; set a token or a password.`,
-      );
-    }
-    // A body is never waited for, and a slow head not for long.
-    const server = createServer({
-      headersTimeout: 10_000,
-      requestTimeout: 15_000,
-      connectionsCheckingInterval: 5_000,
-      keepAliveTimeout: 5_000,
-      maxHeaderSize: 16 * 1024,
+    assertGuarded(this.#options, host);
+    const server = createWebServer({
+      limits: this.#limits,
+      tls: this.#options.tls,
+      maxBodyTimeoutMs: this.#maxBodyTimeoutMs,
     });
+    this.#sockets.guard(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(port, host, () => {
@@ -113,9 +120,9 @@ class Edge implements HttpEdge {
     });
     server.on('error', (error) => this.#failed(error));
     server.on('request', (request, response) => this.#answer(request, response));
-    server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    server.on('upgrade', (request, socket, head) => this.#upgrades.take(request, socket, head));
     this.#server = server;
-    this.#boundHost = host;
+    this.#arrivals.boundHost = host;
     this.#eventLoop.start();
     return this.address!;
   }
@@ -129,7 +136,7 @@ class Edge implements HttpEdge {
       this.#answer(request, response, others.length > 0 ? pass : undefined);
     };
     const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      if (path === undefined || pathOf(request) === path) this.#upgrade(request, socket, head);
+      if (path === undefined || pathOf(request) === path) this.#upgrades.take(request, socket, head);
       else if (server.listenerCount('upgrade') === 1)
         refuseUpgrade(socket, 404, { message: 'Nothing is here.', type: 'not_found' });
     };
@@ -148,9 +155,35 @@ class Edge implements HttpEdge {
     return this.#open(localTransport(transport), { authorize: (params) => grantLocal(params, identity) });
   }
 
-  reconfigure(options: AccessOptions & { limits?: Partial<ConnectionLimits> }): void {
-    assertServable({ ...this.#options, ...options });
-    this.#options = { ...this.#options, ...options };
+  reconfigure(options: EdgeLiveOptions): void {
+    // What is left out goes back to its default: a proxy that was struck from the list must not stay trusted.
+    const { tokens, publicUrl, tailscale, allowedOrigins, allowedHosts, trustedProxies, limits, ...kept } =
+      this.#options;
+    const next: EdgeOptions = { ...kept, ...options };
+    assertServable(next);
+    this.access.assert(next);
+    assertGuarded(next, this.#arrivals.boundHost);
+    if (options.tls && !this.#options.tls)
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        'The gateway runs without TLS; restart it to listen with a certificate.',
+      );
+    this.#arrivals.reconfigure(next);
+    this.#options = next;
+    Object.assign(this.#limits, defaultLimits, next.limits);
+    this.#applyLimits();
+    if (options.tls && this.#server) replaceCertificate(this.#server as SecureServer, options.tls);
+    this.access.reconfigure(next);
+  }
+
+  #applyLimits(): void {
+    if (this.#server) applyLimits(this.#server, this.#limits, this.#maxBodyTimeoutMs);
+    this.#upgrades.applyLimits();
+    this.#context.heartbeat.handshakeMs = this.#limits.handshakeMs;
+  }
+
+  get #maxBodyTimeoutMs(): number {
+    return Math.max(0, ...(this.#options.routes ?? []).map(({ bodyTimeoutMs = 0 }) => bodyTimeoutMs));
   }
 
   async close(): Promise<void> {
@@ -171,6 +204,7 @@ class Edge implements HttpEdge {
 
   #makeContext(): ConnectionContext {
     const host = this.#host;
+    const authMode = () => this.#options.auth.mode;
     return {
       host,
       heartbeat: new Heartbeat({
@@ -180,7 +214,10 @@ class Edge implements HttpEdge {
       }),
       events: new EventFrames(),
       limits: this.#limits,
-      authMode: this.#options.auth.mode,
+      decodeLimits: decodeLimitsOf(this.#limits),
+      get authMode() {
+        return authMode();
+      },
       isFull: () => this.#joinedCount >= this.#limits.maxConnections,
       handshakeEnded: (connection) => this.#handshaking.delete(connection),
       joined: () => {
@@ -200,44 +237,31 @@ class Edge implements HttpEdge {
       },
       uptimeMs: () => Math.round(this.#host.clock.elapsed() - startedMs),
       eventLoop: this.#eventLoop,
-      isLocal: (request) => this.#remoteOf(request)?.isLoopback ?? false,
-      isKnownHost: (request) => this.#isKnownHost(request),
+      isLocal: (request) => this.#arrivals.remoteOf(request)?.isLoopback ?? false,
+      arrivals: this.#arrivals,
+      hasTooManyHeaders: (request) => hasTooManyHeaders(request, this.#limits),
+      responseStallMs: () => this.#limits.responseStallMs,
+      routes: this.#options.routes ?? [],
+      routeContext: {
+        clock: this.#host.clock,
+        gate: this.access.httpGate,
+        phase: () => this.#host.phase(),
+        requestTimeoutMs: () => this.#limits.requestTimeoutMs,
+        failed: (error) => this.#failed(error),
+        refused: ({ path, remote }, { type, message }) => {
+          const where = path.startsWith('/hooks/') ? 'hook' : 'http';
+          this.#host.observer.refused({ where, code: type, reason: message, remoteAddress: remote.address });
+        },
+      },
       failed: (error) => this.#failed(error),
+      refused: ({ socket }, { type: code, message: reason }) => {
+        const remoteIp = socket.remoteAddress ?? '';
+        this.#host.observer.refused({ where: 'http', code, reason, remoteAddress: remoteIp });
+        this.#host.note({ action: 'http.refused', actor: 'unknown', code, reason, remoteIp });
+      },
       ...(siteDirectory === undefined ? {} : { siteDirectory }),
       ...(fetch ? { fetch } : {}),
     };
-  }
-
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    socket.on('error', () => socket.destroy());
-    const remote = this.#remoteOf(request);
-    if (this.#host.phase() === 'draining') {
-      refuseUpgrade(socket, 503, {
-        message: 'The gateway is stopping.',
-        type: 'unavailable',
-        retryAfterMs: startingRetryMs,
-      });
-    } else if (!remote) {
-      const message = 'Forwarded headers from a proxy that is not trusted; add its address to trustedProxies.';
-      refuseUpgrade(socket, 403, { message, type: 'proxy_attribution_required' });
-    } else if (!this.#isKnownHost(request)) {
-      refuseUpgrade(socket, 403, { message: unknownHostMessage, type: 'host_not_allowed' });
-    } else if (this.#handshaking.size >= this.#limits.maxHandshaking) {
-      const message = 'Too many connections wait for their handshake.';
-      refuseUpgrade(socket, 503, { message, type: 'unavailable', retryAfterMs: startingRetryMs });
-    } else {
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-        const transport = new WebSocketTransport(webSocket, socket, {
-          maxFrameBytes: this.#limits.handshakeFrameBytes,
-          turn: this.#turn,
-        });
-        const origin = judgeOrigin(request.headers, remote, this.#options.allowedOrigins ?? []);
-        this.#open(transport, {
-          authorize: (params, nonce) => this.#handshake.authorize(params, { nonce, remote, origin }),
-          remoteAddress: remote.address,
-        });
-      });
-    }
   }
 
   #open(transport: ServerTransport, options: ConstructorParameters<typeof Connection>[2]): Connection {
@@ -250,6 +274,7 @@ class Edge implements HttpEdge {
 
   #gone(connection: Connection): void {
     this.#connections.delete(connection);
+    this.#upgrades.left(connection);
     if (connection.hasJoined) this.#joinedCount--;
     if (this.#connections.size > 0) return;
     for (const resolve of this.#goneWaiters.splice(0)) resolve();
@@ -268,32 +293,8 @@ class Edge implements HttpEdge {
     });
   }
 
-  #remoteOf(request: IncomingMessage): Remote | undefined {
-    return remoteOf(request.socket.remoteAddress, request.headers, this.#options.trustedProxies ?? []);
-  }
-
-  #isKnownHost(request: IncomingMessage): boolean {
-    return isKnownHost(request.headers.host, {
-      allowedHosts: this.#options.allowedHosts ?? [],
-      ...(this.#boundHost === undefined ? {} : { boundHost: this.#boundHost }),
-    });
-  }
-
   #failed(error: unknown): void {
     this.#options.onError?.(error);
-  }
-}
-
-function assertServable({ auth, perMessageDeflate }: EdgeOptions): void {
-  if (perMessageDeflate) {
-    throw new GatewayError(
-      'INVALID_REQUEST',
-      'perMessageDeflate can’t be turned on: frames are written pre-framed; leave it out.',
-    );
-  }
-  const secrets = auth.mode === 'token' ? [auth.token] : auth.mode === 'password' ? [auth.password] : [auth.mode];
-  if (secrets.some((secret) => !secret)) {
-    throw new GatewayError('INVALID_REQUEST', `The ${auth.mode} of the gateway is empty; set one.`);
   }
 }
 

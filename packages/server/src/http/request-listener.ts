@@ -1,15 +1,26 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { commonHeaders, sendJson, sendMethodNotAllowed, sendText } from './responses.ts';
+import type { Arrivals } from './arrivals.ts';
+import { commonHeaders, cutWhenStalled, sendJson, sendMethodNotAllowed, sendText } from './responses.ts';
+import type { HttpRoute } from './route.ts';
 import { ownRoutes, type RouteFacts } from './routes.ts';
+import { findRoute, type RouteContext, serveRoute } from './serve-route.ts';
 import { serveFile } from './static-site.ts';
 
 export interface ListenerOptions extends RouteFacts {
-  isKnownHost: (request: IncomingMessage) => boolean;
+  arrivals: Arrivals;
+  hasTooManyHeaders: (request: IncomingMessage) => boolean;
+  /** How long the reader of an answer may take nothing of it. */
+  responseStallMs: () => number;
+  /** Routes beside those of {@link ownRoutes}. */
+  routes: readonly HttpRoute[];
+  routeContext: RouteContext;
   siteDirectory?: string;
   fetch?: (request: Request) => Response | undefined | Promise<Response | undefined>;
   /** Told of what went wrong while answering. */
   failed: (error: unknown) => void;
+  /** Told of requests that came by a name or through a proxy that is not allowed. */
+  refused: (request: IncomingMessage, error: { message: string; type: string }) => void;
 }
 
 /** Tells only that the gateway lives: any name will do, so that a container's own check works. */
@@ -21,14 +32,30 @@ export function requestListener(
 ): (request: IncomingMessage, response: ServerResponse, others?: () => void) => void {
   const routes = ownRoutes(options);
   return (request, response, others) => {
-    const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+    const [path = '/', query = ''] = splitTarget(request.url);
+    const remote = options.arrivals.remoteOf(request);
     const route = routes.get(path);
-    if (!route && others) {
+    const added = route ? undefined : findRoute(options.routes, path);
+    if (!route && !added && others) {
       others();
-    } else if (!nameless.has(path) && !options.isKnownHost(request)) {
-      sendJson(request, response, 403, { error: { message: unknownHostMessage, type: 'host_not_allowed' } });
+    } else if (options.hasTooManyHeaders(request)) {
+      sendJson(request, response, 431, { error: tooManyHeaders });
+    } else if (!path.startsWith('/')) {
+      sendText(request, response, 400, 'Bad Request');
+    } else if (!nameless.has(path) && !options.arrivals.isKnownHost(request, remote)) {
+      const error = { message: unknownHostMessage, type: 'host_not_allowed' };
+      options.refused(request, error);
+      sendJson(request, response, 403, { error });
     } else if (route) {
       route(request, response);
+    } else if (added) {
+      if (!remote) {
+        options.refused(request, untrustedProxy);
+        sendJson(request, response, 403, { error: untrustedProxy });
+        return;
+      }
+      const judged = { path, query, remote, origin: options.arrivals.originOf(request, remote) };
+      void serveRoute(added, request, response, judged, options.routeContext);
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
       sendMethodNotAllowed(request, response);
     } else {
@@ -43,20 +70,40 @@ export function requestListener(
 
 export const unknownHostMessage = 'This name is not known to the gateway; add it to allowedHosts.';
 
+/** What is told to whom brings more headers than are read. */
+export const tooManyHeaders = {
+  message: 'The request has too many headers; send fewer, or raise limits.maxHeaders.',
+  type: 'headers_too_many',
+};
+
+/** What is told to whom an untrusted proxy speaks for. */
+export const untrustedProxy = {
+  message: 'Forwarded headers from a proxy that is not trusted; add its address to trustedProxies.',
+  type: 'proxy_attribution_required',
+};
+
+/** Path and query of a request target. */
+function splitTarget(target = '/'): [path: string, query: string] {
+  const at = target.indexOf('?');
+  return at === -1 ? [target, ''] : [target.slice(0, at), target.slice(at + 1)];
+}
+
 async function servePage(
-  { fetch, siteDirectory }: ListenerOptions,
+  { fetch, siteDirectory, responseStallMs }: ListenerOptions,
   path: string,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   if (fetch) {
     const answer = await fetch(webRequest(request));
+    cutWhenStalled(response, responseStallMs());
     if (answer) {
       await sendWebResponse(answer, request, response);
       return;
     }
   }
-  if (siteDirectory !== undefined && (await serveFile(siteDirectory, path, request, response))) return;
+  if (siteDirectory !== undefined && (await serveFile(siteDirectory, path, request, response, responseStallMs())))
+    return;
   sendText(request, response, 404, 'Not Found');
 }
 
@@ -65,8 +112,8 @@ function webRequest(request: IncomingMessage): Request {
   for (const [name, value] of Object.entries(request.headers)) {
     if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(', ') : value);
   }
-  // The name was checked against those that are known.
-  return new Request(new URL(request.url ?? '/', `http://${request.headers.host}`), {
+  // The name was checked against those that are known, and the target begins with a slash: it can't name another.
+  return new Request(new URL(`http://${request.headers.host}${request.url}`), {
     method: request.method ?? 'GET',
     headers,
   });

@@ -1,6 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { STATUS_CODES } from './node-http.ts';
+import type { HttpProblem } from './route.ts';
+
+/** What is still read of a body after its request was answered, so that the answer is not lost with a reset. */
+const lingerBytes = 1024 * 1024;
 
 /**
  * Headers of every answer. Scripts and styles come from the gateway alone; a page may open sockets to its own origin and
@@ -26,22 +30,66 @@ export function sendText(request: IncomingMessage, response: ServerResponse, sta
   send(request, response, status, 'text/plain; charset=utf-8', text);
 }
 
-/** Refuses a method; a body that may still be coming is not waited for. */
+/** Refuses a method. */
 export function sendMethodNotAllowed(request: IncomingMessage, response: ServerResponse): void {
   response.setHeader('allow', 'GET, HEAD');
-  response.setHeader('connection', 'close');
   sendText(request, response, 405, 'Method Not Allowed');
+}
+
+/** Answers with a problem, in the shape that `bodyOf` gives it. Default `{error: {message, type}}`. */
+export function sendProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  problem: HttpProblem,
+  bodyOf: (problem: HttpProblem) => unknown = ({ message, type }) => ({ error: { message, type } }),
+): void {
+  for (const [name, value] of Object.entries(problem.headers)) response.setHeader(name, value);
+  sendJson(request, response, problem.status, bodyOf(problem));
 }
 
 function send(request: IncomingMessage, response: ServerResponse, status: number, type: string, text: string): void {
   const body = Buffer.from(text);
+  const isBodyComing = hasBody(request) && !request.complete;
   response.writeHead(status, {
     ...commonHeaders,
     'content-type': type,
     'content-length': body.length,
     'cache-control': 'no-store',
+    ...(isBodyComing ? { connection: 'close' } : {}),
   });
-  response.end(request.method === 'HEAD' ? undefined : body);
+  if (request.method !== 'HEAD') response.write(body);
+  if (isBodyComing && !request.destroyed) linger(request, response);
+  else response.end();
+}
+
+/** Cuts an answer whose reader takes nothing of it for so long: it holds a socket and whatever the rest comes from. */
+export function cutWhenStalled(response: ServerResponse, stallMs: number): void {
+  response.setTimeout(stallMs, () => response.destroy());
+}
+
+/** Whether a request says that it has a body. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/**
+ * Reads on for a bounded while without keeping anything: closing a socket with unread bytes resets it, and the other side may
+ * then never see an answer that it was sent. How long that may take is bounded by the server's time-outs.
+ */
+function linger(request: IncomingMessage, response: ServerResponse): void {
+  let leftBytes = lingerBytes;
+  const end = () => {
+    request.off('data', count);
+    if (!response.writableEnded) response.end();
+  };
+  const count = (chunk: Buffer) => {
+    leftBytes -= chunk.length;
+    if (leftBytes < 0) end();
+  };
+  request.on('data', count);
+  request.once('end', end);
+  request.once('close', end);
+  request.resume();
 }
 
 /** Answers an upgrade that is refused, and ends its socket. */

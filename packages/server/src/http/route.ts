@@ -9,6 +9,12 @@ export interface HttpCaller {
   scopes: ReadonlySet<string>;
 }
 
+/** Judges the credentials of HTTP requests. */
+export interface HttpGate {
+  /** See {@link HttpExchange.authorize}. */
+  authorize(request: IncomingMessage, remote: Remote, scope: OperatorScope): Promise<HttpCaller>;
+}
+
 /** One HTTP request on its way to a route. */
 export interface HttpExchange {
   request: IncomingMessage;
@@ -36,6 +42,8 @@ export interface HttpRoute {
   path: string;
   /** Others get 405 with `allow`. HEAD goes where GET does. */
   methods: readonly ('GET' | 'POST' | 'PUT' | 'DELETE')[];
+  /** How long the body may take to arrive, in ms; then 408, and the socket is cut. Default `limits.requestTimeoutMs`. */
+  bodyTimeoutMs?: number;
   /** The body of an answer that tells of a problem. Default `{error: {message, type}}`. */
   problemBody?: (problem: HttpProblem) => unknown;
   handle(exchange: HttpExchange): void | Promise<void>;
@@ -60,14 +68,13 @@ export class HttpProblem extends Error {
 /** The whole body; throws 413 as soon as more than `maxBytes` came, whatever `content-length` says, and 400 when it breaks off. */
 export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const tooLarge = () =>
-    new HttpProblem(413, 'payload_too_large', `The body has more than the ${maxBytes} bytes that are allowed here.`, {
-      connection: 'close',
-    });
+    new HttpProblem(413, 'payload_too_large', `The body has more than the ${maxBytes} bytes that are allowed here.`);
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
   try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
+    // Leaving the loop must not destroy the socket: the answer still has to go out on it.
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       size += chunk.length;
       if (size > maxBytes) throw tooLarge();
       chunks.push(chunk);

@@ -3,7 +3,7 @@ import { realpath, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { commonHeaders } from './responses.ts';
+import { commonHeaders, cutWhenStalled } from './responses.ts';
 
 const contentTypes: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
@@ -27,13 +27,15 @@ const contentTypes: Readonly<Record<string, string>> = {
 
 /**
  * Serves the file of `directory` that `path` (encoded, as in the URL) names; `/` is `index.html`. Resolves false, with
- * nothing sent, when there is none: unknown, hidden, a directory, or outside of `directory` by whatever way.
+ * nothing sent, when there is none: unknown, hidden, a directory, or outside of `directory` by whatever way. A reader
+ * that takes nothing for `stallMs` is cut.
  */
 export async function serveFile(
   directory: string,
   path: string,
   request: IncomingMessage,
   response: ServerResponse,
+  stallMs: number,
 ): Promise<boolean> {
   const file = await findFile(directory, path);
   if (!file) return false;
@@ -54,8 +56,20 @@ export async function serveFile(
     'content-length': file.sizeBytes,
   });
   if (request.method === 'HEAD') response.end();
-  else await pipeline(createReadStream(file.name), response);
+  else await send(file.name, response, stallMs);
   return true;
+}
+
+/** Writes the file. That the client went away meanwhile, or was cut since it took nothing, is no failure. */
+async function send(name: string, response: ServerResponse, stallMs: number): Promise<void> {
+  if (response.destroyed) return;
+  cutWhenStalled(response, stallMs);
+  try {
+    await pipeline(createReadStream(name), response);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ERR_STREAM_PREMATURE_CLOSE' && code !== 'ERR_STREAM_UNABLE_TO_PIPE') throw error;
+  }
 }
 
 async function findFile(

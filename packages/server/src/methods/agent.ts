@@ -47,6 +47,7 @@ export function agentMethods(parts: GatewayParts): MethodImplementation[] {
           agentId,
           attachments,
           traceparent: validTraceparent(call.traceparent),
+          assertAllowed: call.assertAllowed,
         };
         taken = await takeMessage(parts, peer.identity.principal, 'agent', request);
       } catch (error) {

@@ -25,6 +25,7 @@ export function chatMethods(parts: GatewayParts): MethodImplementation[] {
       const taken = await takeMessage(parts, call.peer.identity.principal, 'chat.send', {
         ...params,
         traceparent: validTraceparent(call.traceparent),
+        assertAllowed: call.assertAllowed,
       });
       const replayed = call.peer.hasStreams ? { replayed: true as const } : {};
       switch (taken.kind) {

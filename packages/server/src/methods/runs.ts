@@ -10,7 +10,7 @@ const maxUnacknowledgedBytes = 1_048_576;
 
 /** What agents call, and the answers of people to approvals. */
 export function runMethods(parts: GatewayParts): MethodImplementation[] {
-  const { agents, approvals, agentCalls, recovery, ledger, committer } = parts;
+  const { agents, approvals, agentCalls, recovery, ledger, committer, audit } = parts;
   const unacknowledged = new WeakMap<Peer, { count: number; bytes: number }>();
   return [
     implement(methods['agent.attach'], (params, { peer }) => {
@@ -57,6 +57,12 @@ export function runMethods(parts: GatewayParts): MethodImplementation[] {
             `no approval ${params.id.slice(0, 128)} waits; it was answered, or its run has ended.`,
           );
         }
+        audit.note({
+          action: 'approval.resolved',
+          actor: call.peer.identity.principal,
+          target: params.id,
+          reason: params.decision,
+        });
         return { ok: true as const, id: params.id, decision: params.decision };
       }),
     ),

@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
 import { GatewayError, type HelloOk, methods, type PresenceEntry, type Result } from '@openclaw/protocol';
-import type { Credentials } from '../connection/credentials.ts';
 import { implement, type MethodImplementation } from '../dispatch/method.ts';
 import type { GatewayParts } from './context.ts';
 
@@ -12,12 +10,9 @@ export interface SystemFacts {
   connectionCount(): number;
   presence(): PresenceEntry[];
   health(): HelloOk['snapshot']['health'];
-  credentials: Credentials;
-  /** The configuration in use; secrets are left out by its owner. */
-  config(): { path: string; exists: boolean; values: Record<string, unknown> };
 }
 
-/** `health`, `status`, `ping` and what else tells how the gateway is; media and tokens. */
+/** `health`, `status`, `ping` and what else tells how the gateway is; media. */
 export function systemMethods(parts: GatewayParts, facts: SystemFacts): MethodImplementation[] {
   const { clock, sessions, openRuns, committer, agents, store } = parts;
   return [
@@ -34,16 +29,6 @@ export function systemMethods(parts: GatewayParts, facts: SystemFacts): MethodIm
       store: { ok: committer.failure === undefined, commits: committer.commitCount, events: committer.eventCount },
     })),
     implement(methods['system-presence'], () => facts.presence()),
-    implement(methods['config.get'], () => {
-      const { path, exists, values } = facts.config();
-      return {
-        path,
-        exists,
-        valid: true,
-        config: values,
-        hash: createHash('sha256').update(JSON.stringify(values)).digest('hex').slice(0, 16),
-      };
-    }),
     implement(methods['agents.list'], (_params, { peer }) => ({
       defaultId: parts.defaultAgentId,
       mainKey: 'main',
@@ -63,22 +48,6 @@ export function systemMethods(parts: GatewayParts, facts: SystemFacts): MethodIm
         bytes: Buffer.from(bytes).toString('base64'),
         isLast: at + bytes.length >= sizeBytes,
       };
-    }),
-    implement(methods['tokens.create'], ({ role, id, scopes }) => {
-      if (role === 'agent' && !agents.ids.includes(id)) {
-        throw new GatewayError(
-          'INVALID_REQUEST',
-          `unknown agent id: ${id}. This gateway has ${agents.ids.join(', ')}.`,
-          { details: { code: 'UNKNOWN_AGENT_ID' } },
-        );
-      }
-      const {
-        token,
-        tokenId,
-        scopes: granted,
-        issuedAtMs,
-      } = facts.credentials.createToken({ role, id, ...(scopes ? { scopes } : {}) });
-      return { token, tokenId, role, id, scopes: [...granted], issuedAtMs };
     }),
   ];
 }

@@ -24,6 +24,12 @@ export function effectsOf(source: MessageSource | undefined, { sources = {}, ...
   return (Object.hasOwn(sources, name) ? sources[name] : undefined) ?? kinds[source.kind] ?? 'ask';
 }
 
+/** What a run may do that is made of these messages: what the least trusted of them may. */
+export function strictestEffects(messages: readonly { source?: MessageSource }[], options: EffectsOptions): Effects {
+  const all = messages.map(({ source }) => effectsOf(source, options));
+  return all.reduce((strictest, effects) => (isStricter(effects, strictest) ? effects : strictest), 'allow');
+}
+
 /** Whether `one` allows less than `other`. */
 export function isStricter(one: Effects, other: Effects): boolean {
   return strictness.indexOf(one) > strictness.indexOf(other);

@@ -10,10 +10,11 @@ import {
 } from '@openclaw/protocol';
 import { fitMessage } from '../sessions/message-media.ts';
 import type { SessionStream, Sessions } from '../sessions/sessions.ts';
+import type { WakeNotes } from '../sessions/wake-notes.ts';
 import type { Committer } from '../streams/committer.ts';
 import type { StreamLog } from '../streams/stream-log.ts';
 import type { Agents } from './agents.ts';
-import { type EffectsOptions, effectsOf, isStricter } from './effects.ts';
+import { type EffectsOptions, effectsOf, isStricter, strictestEffects } from './effects.ts';
 import { keysOf, type OpenRuns } from './open-runs.ts';
 import type { QueuedMessages } from './queued-messages.ts';
 
@@ -44,6 +45,8 @@ export interface IntakeOptions {
   openRuns: OpenRuns;
   clock: Clock;
   queued: QueuedMessages;
+  /** What goes in front of the message of a session's next run. */
+  wakeNotes: WakeNotes;
   /** What runs from outside may do; asked anew for every run. */
   effects: () => EffectsOptions;
 }
@@ -57,9 +60,11 @@ export class Intake {
   readonly #openRuns: OpenRuns;
   readonly #clock: Clock;
   readonly #queued: QueuedMessages;
+  readonly #wakeNotes: WakeNotes;
   readonly #effects: () => EffectsOptions;
 
-  constructor({ log, committer, sessions, agents, openRuns, clock, queued, effects }: IntakeOptions) {
+  constructor({ log, committer, sessions, agents, openRuns, clock, queued, wakeNotes, effects }: IntakeOptions) {
+    this.#wakeNotes = wakeNotes;
     this.#effects = effects;
     this.#queued = queued;
     this.#log = log;
@@ -147,6 +152,8 @@ export class Intake {
   ): void {
     endActive?.();
     const entry = stream.state.entry as SessionEntry;
+    const notes = this.#wakeNotes.take(entry.key);
+    for (const note of notes) this.#sessions.addMessage(stream, entry, fitMessage(this.#committer, stream.name, note));
     for (const message of messages) this.#sessions.addMessage(stream, entry, { ...message, runId });
     const run = {
       runId,
@@ -156,8 +163,8 @@ export class Intake {
       absorbed: messages.slice(1).map(({ id }) => id),
       signAtMs: this.#clock.elapsed(),
     };
-    // Those that are joined in one run are alike in this.
-    const effects = effectsOf(messages[0]?.source, this.#effects());
+    // Whoever has a word in it: what was said from outside makes it ask.
+    const effects = strictestEffects([...notes, ...messages], this.#effects());
     this.#openRuns.add(run);
     this.#openRuns.append(run, { stream: 'lifecycle', data: { phase: 'queued' } }, { keep: 'fact', durable: true });
     this.#agents.append(agentId, 'run.requested', {
@@ -206,20 +213,22 @@ export class Intake {
     return effectsOf(message.source, this.#effects());
   }
 
+  /** Drops a message that waits, for good; false when it does not wait here. */
+  drop(stream: SessionStream, runId: string, stopReason: string): boolean {
+    const input = stream.state.inputs.find((waiting) => waiting.runId === runId);
+    if (!input) return false;
+    const entry = stream.state.entry as SessionEntry;
+    this.#queued.take(input);
+    const dropped: Payload<'session.input'> = { ...keysOf(entry), runId, phase: 'dropped' };
+    this.#log.append(stream, 'session.input', dropped, { keep: 'fact', durable: true });
+    this.#openRuns.settle(runId, { status: 'timeout', stopReason, summary: 'aborted', reason: 'aborted' }, entry.key);
+    return true;
+  }
+
   /** Ends every run of a session and drops what waits in it, before a reset or a delete. */
   clear(stream: SessionStream): void {
-    const entry = stream.state.entry as SessionEntry;
-    for (const input of stream.state.inputs) {
-      const { runId } = input;
-      this.#queued.take(input);
-      const dropped: Payload<'session.input'> = { ...keysOf(entry), runId, phase: 'dropped' };
-      this.#log.append(stream, 'session.input', dropped, { keep: 'fact', durable: true });
-      this.#openRuns.settle(
-        runId,
-        { status: 'timeout', stopReason: 'reset', summary: 'aborted', reason: 'aborted' },
-        entry.key,
-      );
-    }
+    this.#wakeNotes.drop((stream.state.entry as SessionEntry).key);
+    for (const { runId } of stream.state.inputs) this.drop(stream, runId, 'reset');
     for (const { runId } of [...stream.state.runs])
       this.#openRuns.end(
         runId,

@@ -10,6 +10,7 @@ import {
   type SessionEntry,
 } from '@openclaw/protocol';
 import type { Ledger } from '../dispatch/ledger.ts';
+import { type EndedRun, noObserver, type SafeObserver } from '../observer.ts';
 import { fitMessage } from '../sessions/message-media.ts';
 import type { SessionStream, Sessions } from '../sessions/sessions.ts';
 import type { Committer } from '../streams/committer.ts';
@@ -40,6 +41,10 @@ export interface Run {
   absorbed: readonly string[];
   /** The last sign of life of its agent, on the monotonic clock. */
   signAtMs: number;
+  /** When it was accepted, on the same clock; absent when that was before this process. */
+  acceptedAtMs?: number;
+  /** When the first text of its answer came. */
+  firstTextAtMs?: number;
 }
 
 export interface OpenRunsOptions {
@@ -50,6 +55,8 @@ export interface OpenRunsOptions {
   agents: Agents;
   approvals: Approvals;
   clock: Clock;
+  /** Told of runs that begin and end. Default nobody. */
+  observer?: SafeObserver;
 }
 
 /**
@@ -64,11 +71,13 @@ export class OpenRuns {
   readonly #agents: Agents;
   readonly #approvals: Approvals;
   readonly #clock: Clock;
+  readonly #observer: SafeObserver;
   readonly #open = new Map<string, Run>();
   readonly #waiters = new Map<string, Set<(outcome: RunOutcome) => void>>();
   #onSessionFree: (stream: SessionStream) => void = () => {};
 
-  constructor({ log, committer, ledger, sessions, agents, approvals, clock }: OpenRunsOptions) {
+  constructor({ log, committer, ledger, sessions, agents, approvals, clock, observer = noObserver }: OpenRunsOptions) {
+    this.#observer = observer;
     this.#log = log;
     this.#committer = committer;
     this.#ledger = ledger;
@@ -97,8 +106,11 @@ export class OpenRuns {
 
   /** Adds a run with this tick's commit. */
   add(run: Run): void {
-    this.#committer.change(() => this.#open.delete(run.runId));
-    this.#open.set(run.runId, run);
+    const { runId, agentId } = run;
+    this.#committer.change(() => this.#open.delete(runId));
+    this.#open.set(runId, run);
+    run.acceptedAtMs = this.#clock.elapsed();
+    this.#committer.onApplied(() => this.#observer.runStarted({ runId, agentId }));
   }
 
   /** Adds a run that the log already holds, at start. */
@@ -149,6 +161,7 @@ export class OpenRuns {
       ...(n === undefined ? {} : { n }),
     } as AgentPayload;
     this.#log.append(run.stream, 'agent', payload, options);
+    if (part.stream === 'assistant') run.firstTextAtMs ??= this.#clock.elapsed();
     const before = run.journal;
     const journal = extendJournal(before, part);
     if (journal === before) return;
@@ -213,8 +226,26 @@ export class OpenRuns {
     } as const;
     for (const id of [runId, ...run.absorbed]) this.settle(id, outcome, entry.key);
     this.#sessions.changed(stream, 'run');
+    this.#observeEnd(run, reason ?? 'ok', state.usage);
     if (goOn) this.#onSessionFree(stream);
     return true;
+  }
+
+  #observeEnd(run: Run, outcome: string, { inputTokens, outputTokens }: RunPartData<'usage'> = {}): void {
+    const { runId, agentId, acceptedAtMs, firstTextAtMs } = run;
+    const nowMs = this.#clock.elapsed();
+    const ended: EndedRun = {
+      runId,
+      agentId,
+      outcome,
+      ...(acceptedAtMs === undefined ? {} : { durationMs: nowMs - acceptedAtMs }),
+      ...(acceptedAtMs === undefined || firstTextAtMs === undefined
+        ? {}
+        : { firstTokenMs: firstTextAtMs - acceptedAtMs }),
+      ...(inputTokens === undefined ? {} : { inputTokens }),
+      ...(outputTokens === undefined ? {} : { outputTokens }),
+    };
+    this.#committer.onApplied(() => this.#observer.runEnded(ended));
   }
 
   /** Settles the ledger row of a message, and tells who waits for it once that is committed. */

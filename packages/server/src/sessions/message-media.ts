@@ -26,41 +26,69 @@ export function putMedia(
   return { id, mimeType, sizeBytes: bytes.length, ...named };
 }
 
-interface Attachment {
+/** A file of a request: its bytes as base64, or the id of an upload. */
+export interface Attachment {
   mimeType?: string | undefined;
   fileName?: string | undefined;
   type?: string | undefined;
   content?: unknown;
+  mediaId?: string | undefined;
+}
+
+/** A file of a request that names bytes which the gateway has. */
+export interface NamedFile {
+  mediaId: string;
+  fileName?: string | undefined;
+}
+
+/** The attachments of a request, decoded where they bring bytes; throws INVALID_REQUEST as {@link decodeAttachments} does. */
+export function attachedFiles(
+  attachments: readonly Attachment[],
+): (ReturnType<typeof decodeAttachments>[number] | NamedFile)[] {
+  return attachments.map((attachment, index) => {
+    const { mediaId, fileName, content } = attachment;
+    if (mediaId === undefined) return decodeAttachment(attachment, index);
+    const refuse = (what: string) =>
+      new GatewayError('INVALID_REQUEST', `invalid chat.send params: at /attachments/${index}/${what}`);
+    if (content !== undefined) throw refuse('content: name an upload by mediaId or send content, not both');
+    if (!/^[0-9a-f]{64}$/.test(mediaId)) throw refuse('mediaId: must be the id that POST /media answered with');
+    return { mediaId, fileName };
+  });
 }
 
 /** Decodes the attachments of a request; throws INVALID_REQUEST for what is no base64 or too large. */
 export function decodeAttachments(
   attachments: readonly Attachment[],
 ): { bytes: Buffer; mimeType: string; fileName?: string | undefined }[] {
-  return attachments.map(({ mimeType = 'application/octet-stream', fileName, content }, index) => {
-    if (typeof content !== 'string') {
-      throw new GatewayError(
-        'INVALID_REQUEST',
-        `invalid chat.send params: at /attachments/${index}/content: must be a base64 string`,
-      );
-    }
-    const base64 = content.startsWith('data:') ? content.slice(content.indexOf(',') + 1) : content;
-    if (!/^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(base64)) {
-      throw new GatewayError(
-        'INVALID_REQUEST',
-        `invalid chat.send params: at /attachments/${index}/content: is not base64`,
-      );
-    }
-    const bytes = Buffer.from(base64, 'base64');
-    const limit = mimeType.startsWith('image/') ? attachmentLimits.maxImageBytes : attachmentLimits.maxBytes;
-    if (bytes.length > limit) {
-      throw new GatewayError(
-        'INVALID_REQUEST',
-        `attachment ${index} has ${bytes.length} bytes; ${limit} are allowed for ${mimeType}. Send a smaller one.`,
-      );
-    }
-    return { bytes, mimeType, fileName };
-  });
+  return attachments.map(decodeAttachment);
+}
+
+function decodeAttachment(
+  { mimeType = 'application/octet-stream', fileName, content }: Attachment,
+  index: number,
+): { bytes: Buffer; mimeType: string; fileName?: string | undefined } {
+  if (typeof content !== 'string') {
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      `invalid chat.send params: at /attachments/${index}/content: must be a base64 string`,
+    );
+  }
+  const base64 = content.startsWith('data:') ? content.slice(content.indexOf(',') + 1) : content;
+  if (!/^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(base64)) {
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      `invalid chat.send params: at /attachments/${index}/content: is not base64`,
+    );
+  }
+  const bytes = Buffer.from(base64, 'base64');
+  const limit = mimeType.startsWith('image/') ? attachmentLimits.maxImageBytes : attachmentLimits.maxBytes;
+  if (bytes.length > limit) {
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      `attachment ${index} has ${bytes.length} bytes; ${limit} are allowed for ${mimeType}. Send a smaller one.`,
+    );
+  }
+  return { bytes, mimeType, fileName };
 }
 
 /** The message within the limits of an event (S5): what is too long is cut, texts are kept whole as media. */

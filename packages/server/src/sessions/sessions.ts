@@ -94,7 +94,7 @@ export class Sessions {
   }
 
   /** The entry of the session; made with its first event when there is none. */
-  ensure(stream: SessionStream, canonicalKey: string): SessionEntry {
+  ensure(stream: SessionStream, canonicalKey: string, { archived }: { archived?: boolean } = {}): SessionEntry {
     if (stream.state.entry) return stream.state.entry;
     const now = this.#now();
     const entry: SessionEntry = {
@@ -103,6 +103,7 @@ export class Sessions {
       agentId: sessionAgentId(canonicalKey),
       createdAt: now,
       updatedAt: now,
+      ...(archived ? { archived } : {}),
     };
     const payload: Payload<'session.created'> = { sessionKey: canonicalKey, sessionId: entry.sessionId, entry };
     this.#log.append(stream, 'session.created', payload, { keep: 'fact', durable: true });

@@ -1,4 +1,5 @@
 import { GatewayError } from '@openclaw/protocol';
+import { noObserver, type SafeObserver } from '../observer.ts';
 import type { CommitBatch, EventStore } from './event-store.ts';
 
 /** What a tick changed and what waits for it. */
@@ -22,6 +23,9 @@ export interface CommitterOptions {
   store: EventStore;
   /** Told of an error that a released task threw; the others run all the same. */
   onFault?: (error: unknown) => void;
+  /** Told of each commit, and how long it took by the monotonic clock `elapsed`. Default nobody. */
+  observer?: SafeObserver;
+  elapsed?: () => number;
   /** Ends a tick; default `setImmediate`. A test passes its own to own the order. */
   defer?: (task: () => void) => void;
 }
@@ -39,6 +43,8 @@ export class Committer {
   readonly #store: EventStore;
   readonly #defer: (task: () => void) => void;
   readonly #onFault: (error: unknown) => void;
+  readonly #observer: SafeObserver;
+  readonly #elapsed: () => number;
   #current: Pending = emptyPending();
   #inFlight: Pending | undefined;
   /** The batch whose releases run at this moment: what they release in turn comes after the others. */
@@ -46,7 +52,15 @@ export class Committer {
   #isScheduled = false;
   #idleWaiters: (() => void)[] = [];
 
-  constructor({ store, defer = setImmediate, onFault = () => {} }: CommitterOptions) {
+  constructor({
+    store,
+    defer = setImmediate,
+    onFault = () => {},
+    observer = noObserver,
+    elapsed = () => 0,
+  }: CommitterOptions) {
+    this.#observer = observer;
+    this.#elapsed = elapsed;
     this.#onFault = onFault;
     this.#store = store;
     this.#defer = defer;
@@ -110,16 +124,20 @@ export class Committer {
     const pending = this.#current;
     this.#current = emptyPending();
     this.#inFlight = pending;
+    const atMs = this.#elapsed();
     this.#store.commit(pending.batch).then(
-      () => this.#succeeded(pending),
+      () => this.#succeeded(pending, this.#elapsed() - atMs),
       (error: unknown) => this.#failed(pending, error),
     );
   }
 
-  #succeeded(pending: Pending): void {
+  #succeeded(pending: Pending, durationMs: number): void {
     this.failure = undefined;
     this.commitCount++;
-    for (const { records } of pending.batch.appends) this.eventCount += records.length;
+    let events = 0;
+    for (const { records } of pending.batch.appends) events += records.length;
+    this.eventCount += events;
+    this.#observer.committed(events, pending.bytes, durationMs);
     for (const task of pending.applied) this.#run(task);
     this.#inFlight = undefined;
     // A release may change things; that makes the next batch, not this one.
@@ -130,6 +148,8 @@ export class Committer {
   }
 
   #failed(pending: Pending, cause: unknown): void {
+    // Once for a row of failures: a full disk fails with every tick.
+    if (!this.failure) this.#observer.warning('the store could not commit; what it was given is taken back', cause);
     this.failure = cause instanceof Error ? cause : new Error(String(cause));
     const later = this.#current;
     this.#current = emptyPending();

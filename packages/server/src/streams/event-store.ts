@@ -49,7 +49,20 @@ export interface StoredMedia {
   stream: string;
   mimeType: string;
   fileName?: string;
-  bytes: Uint8Array;
+  /** Absent: they are those of a finished upload, or of a medium that is stored already. */
+  bytes?: Uint8Array;
+}
+
+/** A file on its way into the store, which never holds more of it in memory than a piece. Calls are made one after another. */
+export interface StoreUpload {
+  /** Resolves when the bytes are taken; they may be used anew then. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** The file is whole and on the disk: media of a commit may name it from now on. */
+  finish(): Promise<{ id: string; sizeBytes: number }>;
+  /** Bytes of a finished upload, from `at` on; they are the caller's. */
+  read(at: number, maxBytes: number): Promise<Uint8Array>;
+  /** Lets go of it, finished or not. What a commit named stays; all else is gone from the disk. May be called again. */
+  discard(): Promise<void>;
 }
 
 /** Everything that one tick changed; applied whole or not at all (S13). */
@@ -109,12 +122,17 @@ export interface EventStore {
   /** Records with `keep: 'message'` whose offset is less than `before`, the newest `maxCount` of them, oldest first. */
   readMessages(stream: string, options: { before: number; maxCount: number; maxBytes: number }): Promise<EventRecord[]>;
   readState(stream: string): Promise<StoredState>;
-  /** A page of a medium; undefined when it is unknown. */
+  /** A page of a medium, whose bytes are the caller's; undefined when it is unknown. */
   readMedia(
     id: string,
     at: number,
     maxBytes: number,
   ): Promise<{ mimeType: string; fileName?: string; sizeBytes: number; bytes: Uint8Array } | undefined>;
+  /**
+   * Begins a file that comes in pieces. What no commit has named when it is discarded, or when the store is closed or its
+   * process ends, is gone. A batch with a medium that has neither bytes nor an upload nor is known is refused.
+   */
+  openUpload(): Promise<StoreUpload>;
   /**
    * Keeps states so that a start need not replay from the first event. Each is the state after all events up to `offset`,
    * which is committed. A store may use the call to fold its journal; commits go on meanwhile.

@@ -9,6 +9,7 @@ import type {
   StoreContents,
   StoredMedia,
   StoredState,
+  StoreUpload,
 } from './event-store.ts';
 
 /**
@@ -28,7 +29,8 @@ interface Log {
   state?: { offset: number; state: StreamState };
 }
 
-interface Medium extends Omit<StoredMedia, 'stream'> {
+interface Medium extends Omit<StoredMedia, 'stream' | 'bytes'> {
+  bytes: Uint8Array;
   streams: Set<string>;
 }
 
@@ -37,6 +39,7 @@ class MemoryStore implements EventStore {
   #ledger = new Map<string, LedgerRow>();
   #documents = new Map<string, { kind: string; id: string; value: string }>();
   #media = new Map<string, Medium>();
+  #uploads = new Set<MemoryUpload>();
   #isOpen = false;
 
   async open(): Promise<StoreContents> {
@@ -53,6 +56,8 @@ class MemoryStore implements EventStore {
   async commit(batch: CommitBatch): Promise<void> {
     this.#assertOpen();
     this.#assertApplicable(batch);
+    // Before anything is deleted: a medium may be named again by the batch that deletes its last stream.
+    const named = batch.media.map((medium) => ({ ...medium, bytes: medium.bytes ?? this.#bytesOf(medium.id) }));
     for (const stream of batch.deletes) this.#erase(stream);
     for (const { stream, epoch, records } of batch.appends) {
       const log = this.#logs.get(stream) ?? { epoch, head: 0, low: 1, records: [] };
@@ -69,10 +74,10 @@ class MemoryStore implements EventStore {
       if (value === null) this.#documents.delete(name);
       else this.#documents.set(name, { kind, id, value });
     }
-    for (const { stream, ...medium } of batch.media) {
+    for (const { stream, bytes = new Uint8Array(), ...medium } of named) {
       const known = this.#media.get(medium.id);
       if (known) known.streams.add(stream);
-      else this.#media.set(medium.id, { ...medium, streams: new Set([stream]) });
+      else this.#media.set(medium.id, { ...medium, bytes, streams: new Set([stream]) });
     }
   }
 
@@ -125,8 +130,15 @@ class MemoryStore implements EventStore {
       mimeType,
       ...(fileName === undefined ? {} : { fileName }),
       sizeBytes: bytes.length,
-      bytes: bytes.subarray(at, at + maxBytes),
+      bytes: new Uint8Array(bytes.subarray(at, at + maxBytes)),
     };
+  }
+
+  async openUpload(): Promise<StoreUpload> {
+    this.#assertOpen();
+    const upload = new MemoryUpload(() => this.#uploads.delete(upload));
+    this.#uploads.add(upload);
+    return upload;
   }
 
   async checkpoint(states: { stream: string; offset: number; state: StreamState }[]): Promise<void> {
@@ -180,7 +192,12 @@ class MemoryStore implements EventStore {
   }
 
   async close(): Promise<void> {
+    for (const upload of this.#uploads) await upload.discard();
     this.#isOpen = false;
+  }
+
+  #bytesOf(id: string): Uint8Array | undefined {
+    return this.#media.get(id)?.bytes ?? [...this.#uploads].find((upload) => upload.id === id)?.bytes;
   }
 
   #erase(stream: string): void {
@@ -207,6 +224,10 @@ class MemoryStore implements EventStore {
       heads.set(stream, head);
     }
     for (const { id, bytes } of media) {
+      if (bytes === undefined && this.#bytesOf(id)) continue;
+      if (bytes === undefined) {
+        throw new GatewayError('INTERNAL', `No bytes are known of the medium ${id}. Nothing of the batch was applied.`);
+      }
       if (createHash('sha256').update(bytes).digest('hex') !== id) {
         throw new GatewayError(
           'INTERNAL',
@@ -218,6 +239,48 @@ class MemoryStore implements EventStore {
 
   #assertOpen(): void {
     if (!this.#isOpen) throw new GatewayError('CLOSED', 'The store is not open; open it before it is used.');
+  }
+}
+
+class MemoryUpload implements StoreUpload {
+  /** Set when it is finished. */
+  id: string | undefined;
+  bytes = new Uint8Array();
+  readonly #pieces: Uint8Array[] = [];
+  readonly #forget: () => void;
+  #isGone = false;
+
+  constructor(forget: () => void) {
+    this.#forget = forget;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#assertThere(this.id === undefined);
+    this.#pieces.push(new Uint8Array(bytes));
+  }
+
+  async finish(): Promise<{ id: string; sizeBytes: number }> {
+    this.#assertThere(this.id === undefined);
+    this.bytes = new Uint8Array(Buffer.concat(this.#pieces.splice(0)));
+    this.id = createHash('sha256').update(this.bytes).digest('hex');
+    return { id: this.id, sizeBytes: this.bytes.length };
+  }
+
+  async read(at: number, maxBytes: number): Promise<Uint8Array> {
+    this.#assertThere(this.id !== undefined);
+    return new Uint8Array(this.bytes.subarray(at, at + maxBytes));
+  }
+
+  async discard(): Promise<void> {
+    this.#isGone = true;
+    this.#pieces.length = 0;
+    this.#forget();
+  }
+
+  #assertThere(isInOrder: boolean): void {
+    if (this.#isGone)
+      throw new GatewayError('CLOSED', 'The upload was discarded, or the store was closed; begin anew.');
+    if (!isInOrder) throw new GatewayError('INTERNAL', 'An upload is written, then finished, then read.');
   }
 }
 

@@ -8,6 +8,8 @@ import type { LogRecord, Stream, StreamLog } from './stream-log.ts';
 export interface RetentionOptions {
   /** Age, in ms of this process's uptime. Default 24 h. */
   maxAgeMs: number;
+  /** The same for refusals in the audit trail; its other entries are kept. Default 90 days. */
+  auditAgeMs: number;
   /** Events per stream. Default 100,000. */
   maxEvents: number;
   /** Bytes per stream, of events appended since the start. Default 64 MiB. */
@@ -18,6 +20,7 @@ export interface RetentionOptions {
 
 export const defaultRetention: RetentionOptions = {
   maxAgeMs: 24 * 3_600_000,
+  auditAgeMs: 90 * 24 * 3_600_000,
   maxEvents: 100_000,
   maxBytes: 64 * 1_048_576,
   mergeAfterMs: 600_000,
@@ -91,7 +94,7 @@ export class Retention {
     const { head, low: lowBefore } = { ...known };
     const marks = this.#mark(name, head);
     if (isBusy) return;
-    const low = this.#lowOf(head, marks);
+    const low = this.#lowOf(name, head, marks);
     if (low > lowBefore) await this.#log.trim(await this.#log.open(name), low);
     const quietSince = marks.find((mark) => mark.head === head)?.atMs ?? this.#clock.elapsed();
     const mergedTo = this.#documents.get<number>(mergedKind, name) ?? 0;
@@ -114,8 +117,9 @@ export class Retention {
   }
 
   /** The first offset to keep. */
-  #lowOf(head: number, marks: Mark[]): number {
-    const { maxAgeMs, maxEvents, maxBytes } = this.#options;
+  #lowOf(name: string, head: number, marks: Mark[]): number {
+    const { maxEvents, maxBytes } = this.#options;
+    const maxAgeMs = name === 'audit' ? this.#options.auditAgeMs : this.#options.maxAgeMs;
     const nowMs = this.#clock.elapsed();
     const bytes = marks.at(-1)?.bytes ?? 0;
     let low = Math.max(1, head - maxEvents + 1);

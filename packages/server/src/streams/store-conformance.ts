@@ -1,14 +1,21 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import type { CommitBatch, EventRecord, EventStore, LedgerRow, StoredMedia } from './event-store.ts';
+import {
+  all,
+  append,
+  batch,
+  byStream,
+  ledgerRow,
+  medium,
+  opened,
+  plain,
+  record,
+  reopen,
+  type StoreConformanceCase,
+} from './conformance-case.ts';
+import type { EventRecord, LedgerRow } from './event-store.ts';
+import { mediaConformance } from './media-conformance.ts';
 
-/** One promise of {@link EventStore}, as a check that any test runner can run. */
-export interface StoreConformanceCase {
-  /** A sentence about behaviour. */
-  name: string;
-  /** Rejects when the store breaks the promise. `makeStore` gives a new, empty, unopened store at each call. */
-  run(makeStore: () => EventStore | Promise<EventStore>): Promise<void>;
-}
+export type { StoreConformanceCase };
 
 /**
  * What every {@link EventStore} must do. Loop over it in the test runner of your choice:
@@ -296,38 +303,6 @@ export const storeConformance: readonly StoreConformanceCase[] = [
     assert.deepEqual(plain(page), plain(Array.from({ length: 420 }, (_, index) => record(index + 1))));
   }),
 
-  opened('media are paged by their hash, and shared by the streams that name them', async (store) => {
-    const first = medium('session:a', 'shared picture', { fileName: 'a.png' });
-    const second = medium('session:b', 'shared picture', { fileName: 'a.png' });
-    await store.commit({ ...append('session:a', 'e1', 1, 1), media: [first] });
-    await store.commit({ ...append('session:b', 'e1', 1, 1), media: [second] });
-    for (const again of [false, true]) {
-      if (again) await reopen(store);
-      const page = await store.readMedia(first.id, 7, 3);
-      assert.deepEqual(page && { ...page, bytes: Buffer.from(page.bytes).toString() }, {
-        mimeType: 'image/png',
-        fileName: 'a.png',
-        sizeBytes: 14,
-        bytes: 'pic',
-      });
-    }
-    assert.equal((await store.readMedia(first.id, 99, 3))?.bytes.length, 0);
-    assert.equal(await store.readMedia('0'.repeat(64), 0, 3), undefined);
-    await store.commit(batch({ deletes: ['session:a'] }));
-    assert.equal((await store.readMedia(first.id, 0, 99))?.sizeBytes, 14);
-    await store.commit(batch({ deletes: ['session:b'] }));
-    assert.equal(await store.readMedia(first.id, 0, 99), undefined);
-  }),
-
-  opened('a medium that is not named by its SHA-256 is refused with its batch', async (store) => {
-    const wrong = { ...medium('session:a', 'bytes'), id: '../../escape' };
-    await assert.rejects(store.commit({ ...append('session:a', 'e1', 1, 1), media: [wrong] }));
-    await assert.rejects(
-      store.commit({ ...append('session:a', 'e1', 1, 1), media: [{ ...wrong, id: '0'.repeat(64) }] }),
-    );
-    assert.deepEqual((await reopen(store)).heads, []);
-  }),
-
   opened('a deleted stream is gone with its state; the same name later is a new stream', async (store) => {
     await store.commit(append('session:a', 'e1', 1, 3));
     await store.commit(append('session:b', 'e1', 1, 1));
@@ -375,61 +350,6 @@ export const storeConformance: readonly StoreConformanceCase[] = [
     await assert.rejects(store.scrub());
     await store.close();
   }),
+
+  ...mediaConformance,
 ];
-
-const all = { after: 0, maxCount: 10_000, maxBytes: 1e9 };
-
-function opened(
-  name: string,
-  check: (store: EventStore, contents: Awaited<ReturnType<EventStore['open']>>) => Promise<void>,
-): StoreConformanceCase {
-  return {
-    name,
-    async run(makeStore) {
-      const store = await makeStore();
-      const contents = await store.open();
-      try {
-        await check(store, contents);
-      } finally {
-        await store.close();
-      }
-    },
-  };
-}
-
-async function reopen(store: EventStore): ReturnType<EventStore['open']> {
-  await store.close();
-  return store.open();
-}
-
-function batch(part: Partial<CommitBatch>): CommitBatch {
-  return { appends: [], ledger: [], documents: [], media: [], deletes: [], durable: false, ...part };
-}
-
-function append(stream: string, epoch: string, from: number, to: number): CommitBatch {
-  const records = Array.from({ length: to - from + 1 }, (_, index) => record(from + index));
-  return batch({ appends: [{ stream, epoch, records }] });
-}
-
-function record(offset: number, rest: Partial<EventRecord> = {}): EventRecord {
-  return { offset, bytes: Buffer.from(`{"offset":${String(offset).padStart(6, ' ')}}`), ...rest };
-}
-
-function ledgerRow(key: string): LedgerRow {
-  return { principal: 'p1', method: 'chat.send', key, paramsHash: 'h', createdAt: 1 };
-}
-
-function medium(stream: string, text: string, rest: Partial<StoredMedia> = {}): StoredMedia {
-  const bytes = Buffer.from(text);
-  const id = createHash('sha256').update(bytes).digest('hex');
-  return { id, stream, mimeType: 'image/png', bytes, ...rest };
-}
-
-/** Records as plain values: which kind of `Uint8Array` holds the bytes is the store's choice, absent fields are absent. */
-function plain(records: EventRecord[]): unknown[] {
-  return records.map(({ bytes, ...rest }) => ({ ...rest, text: Buffer.from(bytes).toString() }));
-}
-
-function byStream<T extends { stream: string }>(heads: T[]): T[] {
-  return heads.sort((a, b) => (a.stream < b.stream ? -1 : 1));
-}

@@ -120,17 +120,19 @@ export class StreamLog {
 
   /** The stream, brought into memory; a new, empty one when there is none. Nothing is stored by opening. */
   open(name: string): Promise<Stream> {
+    // Before what is loaded: it is there a moment before the first who asked is told, and nobody may overtake that one.
+    const loading = this.#loading.get(name);
+    if (loading) return loading;
     const loaded = this.#loaded.get(name);
     if (loaded) {
       loaded.usedAtMs = this.#elapsed();
       return Promise.resolve(loaded);
     }
-    let loading = this.#loading.get(name);
-    if (!loading) {
-      loading = this.#load(name).finally(() => this.#loading.delete(name));
-      this.#loading.set(name, loading);
-    }
-    return loading;
+    const opened = this.#load(name);
+    this.#loading.set(name, opened);
+    const forget = () => this.#loading.delete(name);
+    opened.then(forget, forget);
+    return opened;
   }
 
   /**

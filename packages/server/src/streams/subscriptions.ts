@@ -13,6 +13,7 @@ import {
   streamScope,
 } from '@openclaw/protocol';
 import type { Identity, Peer } from '../connection/peer.ts';
+import { noObserver, type SafeObserver } from '../observer.ts';
 import type { CommittedEvent } from './committed-event.ts';
 import { fitReset, mergePage } from './range-frames.ts';
 import type { LogRecord, Stream, StreamLog } from './stream-log.ts';
@@ -64,6 +65,8 @@ export interface SubscriptionsOptions {
   highWatermarkBytes?: number;
   /** Streams that one connection may read. Default 4,096. */
   maxStreams?: number;
+  /** Told of positions and of slow readers. Default nobody. */
+  observer?: SafeObserver;
 }
 
 /** The hub: who reads which stream from where (S5–S10, S26). */
@@ -74,12 +77,20 @@ export class Subscriptions {
   readonly #defaultAgentId: string;
   readonly #highBytes: number;
   readonly #maxStreams: number;
+  readonly #observer: SafeObserver;
   readonly #readers = new Map<Peer, Reader>();
   readonly #byStream = new Map<Stream, Set<Reader>>();
   readonly #renewed = new Set<string>();
   #requestCount = 0;
 
-  constructor({ log, defaultAgentId, highWatermarkBytes = 1_048_576, maxStreams = 4_096 }: SubscriptionsOptions) {
+  constructor({
+    log,
+    defaultAgentId,
+    highWatermarkBytes = 1_048_576,
+    maxStreams = 4_096,
+    observer = noObserver,
+  }: SubscriptionsOptions) {
+    this.#observer = observer;
     this.#log = log;
     this.#defaultAgentId = defaultAgentId;
     this.#highBytes = highWatermarkBytes;
@@ -119,7 +130,9 @@ export class Subscriptions {
     return () => {
       const begins: (() => void)[] = [];
       const streams = opened.map(({ name, stream, after }): Answer => {
-        if (!stream) return { stream: name, epoch: '', head: 0, result: 'forbidden', reason: 'scope_lost' };
+        // Scopes may have been taken away since it was admitted.
+        if (!stream || !mayRead(peer.identity, name))
+          return { stream: name, epoch: '', head: 0, result: 'forbidden', reason: 'scope_lost' };
         return this.#start(reader, number, stream, after, begins);
       });
       return {
@@ -211,6 +224,7 @@ export class Subscriptions {
     const readers = this.#byStream.get(stream);
     if (readers) readers.add(reader);
     else this.#byStream.set(stream, new Set([reader]));
+    this.#observer.resumed(reason ?? 'full');
     if (reason !== undefined) this.#sendReset(reader, cursor, reason);
     this.#pump(reader);
   }
@@ -299,6 +313,7 @@ export class Subscriptions {
   #slowDown(reader: Reader): void {
     if (reader.isSlow) return;
     reader.isSlow = true;
+    this.#observer.slowConsumer('merged');
     reader.peer.pauseReading(true);
     for (const cursor of reader.cursors.values()) cursor.isMerging = true;
   }
@@ -306,7 +321,9 @@ export class Subscriptions {
   #resetAll(stream: Stream, reason: ResetReason): void {
     for (const reader of this.#byStream.get(stream) ?? []) {
       const cursor = reader.cursors.get(stream.name);
-      if (cursor) this.#sendReset(reader, cursor, reason);
+      if (!cursor) continue;
+      this.#observer.reset(reason);
+      this.#sendReset(reader, cursor, reason);
     }
   }
 
@@ -372,6 +389,7 @@ export class Subscriptions {
     const isGap = first !== undefined && (first.from ?? first.offset) > cursor.at + 1;
     if (isGap || (first === undefined && cursor.at < head)) {
       // Retention overtook it; a range that began before the cursor is no gap.
+      this.#observer.reset('offset_expired');
       this.#sendReset(reader, cursor, 'offset_expired');
     } else {
       for (const record of cursor.isMerging ? mergePage(stream.name, page) : page) {
@@ -407,6 +425,7 @@ function mayRead(identity: Identity, name: string): boolean {
   const kind = parseStreamName(name)?.kind;
   if (kind === undefined) return false;
   if (identity.role === 'agent') return name === agentStream(identity.id);
+  if (identity.role === 'channel') return name === `channel:${identity.id}`;
   if (identity.role !== 'operator') return false;
   const scope = streamScope(kind);
   return scope !== undefined && allowsScope(identity.scopes, scope);

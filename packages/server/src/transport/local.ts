@@ -39,7 +39,7 @@ export function localTransport(transport: Transport): ServerTransport {
       owner = events;
       transport.open({
         message: (text) => {
-          if (isOpen) events.message(text);
+          if (isOpen) events.message(text, 0);
         },
         drained: () => {
           hasDrained = true;
@@ -51,7 +51,10 @@ export function localTransport(transport: Transport): ServerTransport {
       });
     },
     send: (frame: EncodedFrame) => send(frame.text),
-    sendText: send,
+    sendText: (text) => {
+      send(text);
+      return 0;
+    },
     ping: () => undefined,
     pauseReading: () => undefined,
     setMaxFrameBytes: () => undefined,

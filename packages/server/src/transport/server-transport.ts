@@ -12,8 +12,8 @@ export const watermarks = {
 
 /** How a server-side transport tells its owner what happened. None follows `closed`. */
 export interface ServerTransportEvents {
-  /** One whole message, in order. May still be called a few times after `pauseReading(true)`. */
-  message(text: string): void;
+  /** One whole message, in order, and its bytes; 0 from a local peer, where nobody counts them. May still be called a few times after `pauseReading(true)`. */
+  message(text: string, bytes: number): void;
   /** The peer showed a sign of life that is no message. */
   alive(): void;
   /** The queue fell below the low watermark after it had been above the high one. */
@@ -36,8 +36,8 @@ export interface ServerTransport {
   open(events: ServerTransportEvents): void;
   /** Sends a message that was encoded once for everyone. */
   send(frame: EncodedFrame): void;
-  /** Sends a message that is for this peer only. */
-  sendText(text: string): void;
+  /** Sends a message that is for this peer only. Returns its bytes; 0 where they are not counted. */
+  sendText(text: string): number;
   /** Asks for a sign of life below the protocol; leaves together with what is sent in this turn. */
   ping(): void;
   /** Stops or resumes reading from the peer. */

@@ -93,8 +93,11 @@ export class WebSocketTransport implements ServerTransport {
     this.#write(frame.framed);
   }
 
-  sendText(text: string): void {
-    if (this.isOpen) this.#write(EncodedFrame.fromText(text).framed);
+  sendText(text: string): number {
+    if (!this.isOpen) return 0;
+    const frame = EncodedFrame.fromText(text);
+    this.#write(frame.framed);
+    return frame.bytes.length;
   }
 
   ping(): void {
@@ -181,7 +184,7 @@ export class WebSocketTransport implements ServerTransport {
     if (!this.isOpen) return;
     const bytes = asBuffer(data);
     if (bytes.length > this.#maxFrameBytes) this.#tooBig();
-    else this.#events?.message(bytes.toString());
+    else this.#events?.message(bytes.toString(), bytes.length);
   }
 
   #tooBig(): void {
