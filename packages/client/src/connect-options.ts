@@ -14,10 +14,24 @@ export type Credential = string | (() => string | Promise<string>);
 export interface ConnectOptions {
   /** `ws://` or `wss://`. Not needed with `dialer`. */
   url?: string;
+  /** Further addresses of the same gateway; after one that can't be reached, the next is tried. */
+  urls?: readonly string[];
   /** Opens transports in place of a WebSocket to `url`: a MessagePort, an in-memory pair, a proxy. */
   dialer?: Dialer;
-  /** HTTP headers of the upgrade. Only in Node; a browser makes `connect` throw `UNSUPPORTED`. */
+  /** HTTP headers of the upgrade. Only in Node; a browser makes `connect` throw `UNSUPPORTED`, as it does for the next three. */
   headers?: Readonly<Record<string, string>>;
+  /**
+   * An `http://` or `https://` proxy, with credentials if it wants some; false for none. Only in Node. Default: what HTTPS_PROXY,
+   * HTTP_PROXY, ALL_PROXY and NO_PROXY say; never one for loopback.
+   */
+  proxy?: string | false;
+  /** Certificates of CAs, PEM, that are trusted beside the known ones. Only in Node. */
+  ca?: string | readonly string[];
+  /**
+   * `sha256/` and the base64 of the SHA-256 of the gateway's certificate (DER). Only that certificate is taken, and then it needs
+   * no CA, name or date; checked before anything is sent. Only in Node, and with `wss://`.
+   */
+  pin?: string;
   /** The shared token, or the token of a role. */
   token?: Credential;
   /** The shared password. */
@@ -26,7 +40,7 @@ export interface ConnectOptions {
   deviceToken?: string;
   /** A one-use code; dropped as soon as the gateway answers it with a device token. */
   bootstrapToken?: string;
-  /** Proves a device identity to the gateway: `deviceSigner({ id, publicKey, sign })`. */
+  /** Proves a device identity to the gateway, and keeps its tokens: `deviceIdentity({ store })` of `@openclaw/client/device`. */
   device?: DeviceSigner;
   /** Who connects. Default: id `gateway-client`, mode `backend`, this package's version, this platform. */
   client?: Partial<ConnectParams['client']>;

@@ -1,8 +1,9 @@
 import type { HelloOk } from '@openclaw/protocol';
 import { type EventFrame, GatewayError, type ResponseFrame, systemClock } from '@openclaw/protocol/wire';
+import { webSocketDialer } from '#socket';
 import type { ConnectOptions } from './connect-options.ts';
 import { asGatewayError, hasStreams, makeConnection } from './connection.ts';
-import { type Dialer, webSocketDialer } from './dialer.ts';
+import type { Dialer } from './dialer.ts';
 import { makeEmitter } from './emitter.ts';
 import { readEvents } from './event-reader.ts';
 import type { Gateway, GatewayEvents, Session } from './gateway.ts';
@@ -19,7 +20,8 @@ import { pageScope } from './wake.ts';
  * Connects to a gateway and stays connected until `close()`: dials by itself, in a later turn, so that listeners can be
  * set first, and again after every loss. Everything may be called at once; what needs a connection waits for it.
  *
- * Throws `INVALID_REQUEST` when neither a proper `url` nor a `dialer` is given, and `UNSUPPORTED` for `headers` in a browser.
+ * Throws `INVALID_REQUEST` when neither a proper `url` nor a `dialer` is given, or for a `pin`, `ca` or `proxy` that is none, and
+ * `UNSUPPORTED` for these and `headers` in a browser.
  *
  * ```ts
  * const gateway = connect({ url: 'ws://127.0.0.1:18789', token });
@@ -38,10 +40,13 @@ export function connect(options: ConnectOptions): Gateway {
     page = pageScope(),
     prepare,
   } = options;
-  const dialer = dialerOf(options);
+  const { url, urls = [], dialer } = options;
+  const dialers = dialer ? [dialer] : [url, ...urls].map((each) => webSocketDialer({ ...options, url: each }));
+  /** Counts addresses that could not be reached: each makes room for the next one. */
+  let address = 0;
   const limits = { ...defaultLimits, ...options.limits };
-  const handshake = makeHandshake(options, clock);
   const { on, off, emit } = makeEmitter<GatewayEvents>();
+  const handshake = makeHandshake(options, clock, (notice) => emit('notice', notice));
   const sessions = new Map<string, Session>();
   let hello: HelloOk | undefined;
   /** The hello of the current connection. */
@@ -65,9 +70,12 @@ export function connect(options: ConnectOptions): Gateway {
     call: (method, params, answered) => (bridge ?? queue).call(method, params, answered),
   });
   const connection = makeConnection(
-    { clock, random, dialer, handshake, limits, page },
+    { clock, random, dialer: () => (dialers[address % dialers.length] as Dialer)(), handshake, limits, page },
     {
-      state: (change) => emit('state', change),
+      state(change) {
+        if (change.dial) address++;
+        emit('state', change);
+      },
       hello: (greeting) => void admitted(greeting),
       frame: received,
       lost() {
@@ -117,7 +125,7 @@ export function connect(options: ConnectOptions): Gateway {
 
   async function plainBridge(greeting: HelloOk): Promise<PlainBridge> {
     const plain = await import('./plain-v4.ts').catch((cause: unknown) => {
-      const message = 'The support for v4 gateways could not be loaded.';
+      const message = 'plain-v4 was not loaded.';
       throw new GatewayError('UNAVAILABLE', message, { cause, retryable: true });
     });
     return new plain.PlainBridge({
@@ -162,10 +170,4 @@ export function connect(options: ConnectOptions): Gateway {
     off,
     close: connection.close,
   };
-}
-
-function dialerOf({ url, dialer, headers }: ConnectOptions): Dialer {
-  if (dialer) return dialer;
-  if (url === undefined) throw new GatewayError('INVALID_REQUEST', 'connect() needs `url` or `dialer`.');
-  return webSocketDialer(url, headers);
 }

@@ -8,11 +8,10 @@ import {
   isGatewayError,
   type ResponseFrame,
   streamsCapability,
-  type Transport,
 } from '@openclaw/protocol/wire';
 import { backoffMs } from './backoff.ts';
 import { hasSocket, type Input, type Phase, type StateCode, transition } from './connection-state.ts';
-import { type Dialer, silentClose } from './dialer.ts';
+import { type DialedTransport, type Dialer, silentClose } from './dialer.ts';
 import type { StateChange } from './gateway.ts';
 import { type Challenge, type Handshake, patientMs } from './handshake.ts';
 import { makeHeartbeat } from './heartbeat.ts';
@@ -49,13 +48,6 @@ export interface ConnectionEvents {
   ended(error: GatewayError): void;
 }
 
-interface Loss {
-  closeCode?: number;
-  retryAfterMs?: number | undefined;
-  minMs?: number | undefined;
-  error?: GatewayError;
-}
-
 /** One connection at a time to the gateway: dials, shakes hands, watches, and dials again. */
 export interface Connection {
   readonly phase: Phase;
@@ -75,7 +67,7 @@ export interface Connection {
 export function makeConnection(options: ConnectionOptions, events: ConnectionEvents): Connection {
   const { clock, random, dialer, handshake, limits, page } = options;
   let phase: Phase = 'idle';
-  let transport: Transport | undefined;
+  let transport: DialedTransport | undefined;
   /** Counts sockets; callbacks of an older one are ignored. */
   let generation = 0;
   let cancelTimer: (() => void) | undefined;
@@ -103,7 +95,7 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
     if (!wasConnected) attempt = 0;
     if (!move('doubt', code)) return;
     if (!wasConnected) {
-      dial();
+      dialAgain();
       return;
     }
     const method = hello?.features.methods.includes('ping') ? 'ping' : 'health';
@@ -115,7 +107,7 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
     request(probeId, method, {});
   }
 
-  function dial(): void {
+  function dialAgain(): void {
     if (phase !== 'dialing') return;
     const socket = ++generation;
     const { handshakeTimeoutMs } = limits;
@@ -148,7 +140,7 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
       frame = JSON.parse(text) as Frame;
       if (!frame?.type) throw 0;
     } catch {
-      lose('bad-frame', 'a message is no frame');
+      lose('bad-frame', 'no frame');
       return;
     }
     if (phase === 'dialing') {
@@ -191,7 +183,7 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
     if (!ok) {
       refused(GatewayError.fromWire(error ?? { code: 'INTERNAL', message: 'refused' }));
     } else if (greeting?.type !== 'hello-ok') {
-      lose('bad-frame', 'connect was not answered with hello-ok');
+      lose('bad-frame', 'no hello-ok');
     } else {
       cancelTimer?.();
       refusals = 0;
@@ -204,41 +196,52 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
   }
 
   function refused(error: GatewayError): void {
-    const retry = handshake.refused(error);
-    if (retry) lose('refused', error.message, { ...retry, error });
-    else end('fail', 'refused', error.message, error);
+    const leastMs = handshake.refused(error);
+    const reason = (error.details?.requestId ? 'waiting for approval: ' : '') + error.message;
+    if (leastMs === undefined) end('fail', 'refused', reason, error);
+    else lose('refused', reason, leastMs, { error });
   }
 
   function closed(closeCode: number, text: string): void {
     const reason = `closed with ${closeCode}${text ? `: ${text}` : ''}`;
     const action = closeAction(closeCode);
-    const isBeforeHello = phase === 'dialing' || phase === 'handshaking';
-    if (action === 'refused' && isBeforeHello) refusals++;
+    if (action === 'refused' && !hello) refusals++;
     if (action === 'fatal' || refusals >= maxRefusals) {
-      const message = `The gateway ${reason}; change that, then connect() again.`;
-      end('fail', 'fatal', reason, new GatewayError('FORBIDDEN', message, { details: { closeCode } }), closeCode);
+      const message = `The gateway ${reason}; mend that, then connect() again.`;
+      end('fail', 'fatal', reason, new GatewayError('FORBIDDEN', message, { details: { closeCode } }), { closeCode });
       return;
     }
-    const minMs = action === 'resume' ? undefined : patientMs;
-    lose(phase === 'dialing' ? 'dial-failed' : 'closed-by-peer', reason, { closeCode, minMs });
+    const leastMs = action === 'resume' ? 0 : patientMs;
+    lose(phase === 'dialing' ? 'dial-failed' : 'closed-by-peer', reason, leastMs, { closeCode });
   }
 
   /** The socket is gone or given up: the next attempt gets its time. */
-  function lose(code: StateCode, reason: string, { closeCode, retryAfterMs = 0, minMs, error }: Loss = {}): void {
+  function lose(code: StateCode, reason: string, leastMs = 0, more: Partial<StateChange> = {}): void {
     if (!hasSocket(phase)) return;
-    const isStable = hello && clock.elapsed() - helloAtMs >= stableMs;
+    const dial = phase === 'dialing' ? transport?.failure : undefined;
+    if (dial) {
+      reason = `${dial.cause}. ${dial.nextStep}`;
+      const { code: dialCode, isFinal, retryAfterMs = 0 } = dial;
+      const error = new GatewayError('DIAL_FAILED', reason, { details: { ...dial, dialCode }, retryable: !isFinal });
+      more = { ...more, dial, error };
+      if (isFinal) {
+        end('fail', 'fatal', reason, error, more);
+        return;
+      }
+      leastMs = Math.max(leastMs, retryAfterMs);
+    }
     // After a sleep the end of the old connection may be heard of before any timer runs; that is a wake, too (S24).
-    if (isStable || heartbeat.isOverdue) attempt = 0;
-    release(code === 'silent' || code === 'probe-unanswered' ? silentClose : normalClose, code);
-    const restartInMs = restartAtMs === undefined ? 0 : restartAtMs - clock.elapsed();
+    if ((hello && isStable()) || heartbeat.isOverdue) attempt = 0;
+    release(/silent|probe/.test(code) ? silentClose : normalClose, code);
+    if (restartAtMs !== undefined) leastMs = Math.max(leastMs, restartAtMs - clock.elapsed());
     restartAtMs = undefined;
-    const delayMs = backoffMs(attempt++, random, { retryAfterMs: Math.max(retryAfterMs, restartInMs), minMs });
+    const delayMs = backoffMs(attempt++, random, leastMs);
     after(delayMs, () => {
-      if (move('due', 'due')) dial();
+      if (move('due', 'due')) dialAgain();
     });
     events.lost();
     const retryAtMs = clock.now() + delayMs;
-    move(isOffline(page) ? 'offline' : 'lost', code, reason, { retryAtMs, closeCode, error });
+    move(isOffline(page) ? 'offline' : 'lost', code, reason, { retryAtMs, ...more });
   }
 
   function end(
@@ -246,12 +249,12 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
     code: StateCode,
     reason: string,
     error: GatewayError,
-    closeCode?: number,
+    more?: Partial<StateChange>,
   ): void {
     if (!transition(phase, input)) return;
     release(normalClose, code);
     stopWatching?.();
-    move(input, code, reason, { error: input === 'fail' ? error : undefined, closeCode });
+    move(input, code, reason, { error: input === 'fail' ? error : undefined, ...more });
     events.ended(error);
   }
 
@@ -280,9 +283,13 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
     cancelTimer = clock.schedule(task, delayMs);
   }
 
+  function isStable(): boolean {
+    return clock.elapsed() - helloAtMs >= stableMs;
+  }
+
   function silenceLimitMs(): number {
     if (!hello) return maxSilenceMs;
-    if (clock.elapsed() - helloAtMs >= stableMs) silenceFactor = 1;
+    if (isStable()) silenceFactor = 1;
     const baseMs = hello.policy.tickIntervalMs * (hasStreams(hello) ? 1.5 : 2);
     return Math.max(baseMs, Math.min(maxSilenceMs, baseMs * silenceFactor));
   }
@@ -294,11 +301,11 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
     start() {
       if (!move('start', 'started')) return;
       stopWatching = watchPage(page, doubt);
-      dial();
+      dialAgain();
     },
     send: (text) => transport?.send(text),
     resumed: () => void move('resumed', 'resumed'),
-    drop: (reason, retryAfterMs) => lose('refused', reason, { retryAfterMs, minMs: patientMs }),
+    drop: (reason, retryAfterMs = 0) => lose('refused', reason, Math.max(retryAfterMs, patientMs)),
     fail: (error) => end('fail', 'fatal', error.message, error),
     close() {
       const error = new GatewayError('CLOSED', 'The client was closed; connect() again.');

@@ -1,4 +1,5 @@
 import type { ConnectParams } from '@openclaw/protocol';
+import type { Notice } from './gateway.ts';
 
 /** What a device has to prove itself for. */
 export interface DeviceChallenge {
@@ -9,8 +10,26 @@ export interface DeviceChallenge {
   signedAt: number;
 }
 
-/** Answers a challenge with the `device` field of `connect`. Made by {@link deviceSigner}, or by the application. */
-export type DeviceSigner = (challenge: DeviceChallenge) => Promise<NonNullable<ConnectParams['device']>>;
+/**
+ * Answers a challenge with the `device` field of `connect`, or with undefined to connect without one. Made by
+ * `deviceIdentity` of `@openclaw/client/device`, by {@link deviceSigner}, or by the application.
+ */
+export interface DeviceSigner {
+  (challenge: DeviceChallenge): Promise<ConnectParams['device']>;
+  /**
+   * Gives the keeper of the device's tokens for the gateway at `url`; called once by each client. `notice` is told of what works
+   * in part only. Without it, tokens live as long as the client.
+   */
+  attach?(url: string, notice: (notice: Notice) => void): DeviceTokenKeeper;
+}
+
+/** Keeps the device token of one gateway. */
+export interface DeviceTokenKeeper {
+  /** The token that was saved last. A rejection puts the attempt off. */
+  load(): Promise<string | undefined>;
+  /** Keeps a token in place of the one before; undefined drops it. Never throws. */
+  save(token: string | undefined): void;
+}
 
 /** A device identity: an Ed25519 key pair that the application keeps. The private key never leaves `sign`. */
 export interface DeviceIdentity {

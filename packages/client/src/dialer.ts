@@ -1,74 +1,34 @@
 import { GatewayError, type Transport } from '@openclaw/protocol/wire';
-import IsomorphicSocket from 'isomorphic-ws';
+import type { DialFailure } from './dial-codes.ts';
 
-/** Opens a new transport to the gateway; called for every attempt. Throwing counts as a failed attempt. */
-export type Dialer = () => Transport;
-
-/** The part of a WebSocket that a transport needs; browsers and Node's `ws` both have it. */
-export interface SocketLike {
-  binaryType: string;
-  readonly bufferedAmount: number;
-  readonly readyState: number;
-  send(text: string): void;
-  close(code?: number, reason?: string): void;
-  /** Only in Node: drops the socket without a closing handshake. */
-  terminate?(): void;
-  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void;
-  addEventListener(type: 'close', listener: (event: { code: number; reason: string }) => void): void;
-  addEventListener(type: 'error', listener: (event: { message?: string }) => void): void;
+/** A transport that can say why it did not come to be a connection. */
+export interface DialedTransport extends Transport {
+  /** Why the gateway could not be heard. Read as soon as an attempt is given up before the first frame. */
+  readonly failure?: DialFailure | undefined;
 }
 
-/** A WebSocket constructor: the browser's, or Node's with its third argument. */
-export type SocketConstructor = new (url: string, protocols?: string[], options?: object) => SocketLike;
+/** Opens a new transport to the gateway; called for every attempt. Throwing counts as a failed attempt. */
+export type Dialer = () => DialedTransport;
 
-const openState = 1;
+/** Where a WebSocket leads, and how it gets there. All but `url` is for Node only. */
+export interface DialOptions {
+  url?: string | undefined;
+  /** HTTP headers of the upgrade. */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /** The proxy, or false for none. Default: what the environment says. */
+  proxy?: string | false | undefined;
+  /** Certificates of CAs that are trusted beside the known ones, PEM. */
+  ca?: string | readonly string[] | undefined;
+  /** The one certificate that is trusted: `sha256/` and the base64 of its SHA-256. */
+  pin?: string | undefined;
+}
+
 /** v4's code for a peer that fell silent. */
 export const silentClose = 4000;
 
-/**
- * Dials `url` by WebSocket: the browser's own, or `ws` in Node. Throws `UNSUPPORTED` when `headers` are given where the
- * runtime has no way to send them, and `INVALID_REQUEST` for a URL that is none.
- */
-export function webSocketDialer(
-  url: string,
-  headers?: Readonly<Record<string, string>>,
-  Socket: SocketConstructor = IsomorphicSocket as unknown as SocketConstructor,
-): Dialer {
-  const isBrowserSocket = (Socket as unknown) === (globalThis as { WebSocket?: unknown }).WebSocket;
-  if (headers && isBrowserSocket) {
-    throw new GatewayError('UNSUPPORTED', 'A browser cannot send headers; pass `token` instead.');
+/** Throws `INVALID_REQUEST` for what is no address of a WebSocket. The address is not repeated: it may hold a password. */
+export function checkUrl(url = ''): asserts url is string {
+  if (!/^wss?:\/\/[^#]+$/i.test(url)) {
+    throw new GatewayError('INVALID_REQUEST', 'url must be ws://host:port or wss://host:port.');
   }
-  if (!/^wss?:\/\//i.test(url)) {
-    throw new GatewayError('INVALID_REQUEST', `url must begin with ws:// or wss://: ${url.slice(0, 99)}`);
-  }
-  return () =>
-    socketTransport(isBrowserSocket ? new Socket(url) : new Socket(url, [], { headers, perMessageDeflate: false }));
-}
-
-/** A transport over an open or opening WebSocket. */
-export function socketTransport(socket: SocketLike): Transport {
-  let problem = '';
-  socket.binaryType = 'arraybuffer';
-  return {
-    get queuedBytes() {
-      return socket.bufferedAmount;
-    },
-    send(text) {
-      if (socket.readyState === openState) socket.send(text);
-    },
-    open(events) {
-      socket.addEventListener('message', ({ data }) =>
-        events.message(typeof data === 'string' ? data : new TextDecoder().decode(data as ArrayBuffer)),
-      );
-      socket.addEventListener('error', ({ message }) => {
-        problem = message ?? '';
-      });
-      socket.addEventListener('close', ({ code, reason }) => events.closed(code, reason || problem));
-    },
-    close(code, reason) {
-      // A silent peer would not answer the closing handshake either.
-      if (code === silentClose && socket.terminate) socket.terminate();
-      else socket.close(code, reason);
-    },
-  };
 }

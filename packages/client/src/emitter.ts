@@ -9,11 +9,11 @@ export interface Emitter<Events extends object> {
 
 /** An emitter without listeners. */
 export function makeEmitter<Events extends object>(): Emitter<Events> {
-  const listeners = new Map<keyof Events, Set<Listener>>();
-  const of = (event: keyof Events) => listeners.get(event) ?? new Set();
+  const listeners: Partial<Record<keyof Events, Set<Listener>>> = {};
+  const of = (event: keyof Events) => (listeners[event] ??= new Set());
   return {
     on(event, listener) {
-      listeners.set(event, of(event).add(listener));
+      of(event).add(listener);
       return () => void of(event).delete(listener);
     },
     off: (event, listener) => void of(event).delete(listener),

@@ -2,6 +2,7 @@ import type { GatewayError } from '@openclaw/protocol/wire';
 import type { Bookmark } from './cursor.ts';
 import type { FeedReader } from './feed.ts';
 import type { Limits } from './limits.ts';
+import { makeSignal } from './signal.ts';
 import type { EventStream, EventsOptions, StreamEvent, StreamReset } from './stream-events.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
@@ -25,7 +26,8 @@ export function readEvents(
   /** The event in the application's hands. */
   let taken: Item | undefined;
   let error: GatewayError | undefined;
-  let wake: (() => void) | undefined;
+  /** One waits for the next item, unless the application calls `next` again before the last is settled. */
+  const { wait, tell: wake } = makeSignal();
 
   const reader: FeedReader = {
     cursor: after,
@@ -58,7 +60,7 @@ export function readEvents(
       phase = 'behind';
       subscriptions.leave(name, reader);
     }
-    wake?.();
+    wake();
   }
 
   /** Ended from this side: nothing more is handed out. */
@@ -72,7 +74,7 @@ export function readEvents(
   function release(): void {
     phase = 'ended';
     signal?.removeEventListener('abort', finish);
-    wake?.();
+    wake();
   }
 
   const iterator: AsyncIterator<Item, undefined> = {
@@ -99,7 +101,7 @@ export function readEvents(
           return { done: true, value: undefined };
         }
         if (phase === 'behind') join();
-        else await new Promise<void>((resolve) => (wake = resolve));
+        else await wait();
       }
     },
     async return() {

@@ -1,5 +1,6 @@
 import type { GatewayError, HelloOk, Message, Params, Result } from '@openclaw/protocol';
 import type { Phase, StateCode } from './connection-state.ts';
+import type { DialFailure } from './dial-codes.ts';
 import type { RequestFunction } from './request.ts';
 import type { StreamedPart } from './run-parts.ts';
 import type { EventStream, EventsOptions, SessionStreamItem, StreamReader } from './stream-events.ts';
@@ -15,8 +16,21 @@ export interface StateChange {
   retryAtMs?: number;
   /** The close code, when the gateway closed the connection. */
   closeCode?: number;
-  /** With `refused` and `fatal`: what the gateway said. */
+  /** With `refused` and `fatal`: what the gateway said. With `dial`: the same as `DIAL_FAILED`. */
   error?: GatewayError;
+  /** Why the gateway could not be reached, when an attempt ends before its first frame; a `dialer` of one's own may not tell. */
+  dial?: DialFailure;
+}
+
+/** Something that works in part only; the connection goes on. */
+export interface Notice {
+  /**
+   * `device-unsupported`: this platform can't sign, so the client connects without a device identity. `device-not-kept`: the
+   * identity or its token could not be stored, so the next start will not have it.
+   */
+  code: 'device-unsupported' | 'device-not-kept';
+  /** What happened, and what to do. */
+  message: string;
 }
 
 /** An event outside streams. */
@@ -52,6 +66,8 @@ export interface GatewayEvents {
   credentials: IssuedCredentials;
   /** A request from the queue store was settled. */
   restored: RestoredOutcome;
+  /** Something works in part only. */
+  notice: Notice;
 }
 
 /** What `send` takes beside the text. */

@@ -7,18 +7,12 @@ import {
   streamsCapability,
 } from '@openclaw/protocol/wire';
 import type { ConnectOptions, Credential } from './connect-options.ts';
-import type { IssuedCredentials } from './gateway.ts';
+import type { IssuedCredentials, Notice } from './gateway.ts';
 
 const clientVersion = '0.1.0';
 const defaultScopes = ['operator.read', 'operator.write', 'operator.approvals'];
 /** Waiting for a person, or for a limit to pass: asking more often would not help. */
 export const patientMs = 5_000;
-
-/** When a refused `connect` is tried again. */
-interface Retry {
-  retryAfterMs?: number | undefined;
-  minMs?: number;
-}
 
 /** What the gateway asks of who connects. */
 export interface Challenge {
@@ -32,23 +26,27 @@ export interface Handshake {
   params(challenge: Challenge): Promise<ConnectParams>;
   /** Takes note of what was granted; a device token takes the place of a one-use code. */
   granted(hello: HelloOk): IssuedCredentials | undefined;
-  /** Decides by the details of the error whether trying again can help; undefined if not. */
-  refused(error: GatewayError): Retry | undefined;
+  /** Decides by the details of the error whether trying again can help, and after how many ms at least; undefined if not. */
+  refused(error: GatewayError): number | undefined;
 }
 
 /** The handshakes of one client; what a gateway granted is kept from one to the next. */
-export function makeHandshake(options: ConnectOptions, clock: Clock): Handshake {
-  const { token, password, client, role = 'operator', scopes = role === 'operator' ? defaultScopes : [] } = options;
+export function makeHandshake(options: ConnectOptions, clock: Clock, notice: (notice: Notice) => void): Handshake {
+  const { token, password, device, client, role = 'operator' } = options;
+  const { scopes = role === 'operator' ? defaultScopes : [] } = options;
   let { deviceToken, bootstrapToken } = options;
+  const kept = device?.attach?.(options.url ?? '', notice);
+  // A shared token stays what it is: a device token would only be in its way.
+  const isShared = token !== undefined || password !== undefined;
   return {
     async params({ nonce = '', ts = clock.now() }) {
+      if (!isShared) deviceToken ??= await kept?.load();
       const auth = {
         token: await read(token),
         password: await read(password),
         deviceToken,
         bootstrapToken: deviceToken === undefined ? bootstrapToken : undefined,
       };
-      const isKnown = Object.values(auth).some((credential) => credential !== undefined);
       const params: ConnectParams = {
         ...options.params,
         minProtocol: protocolVersion,
@@ -57,33 +55,30 @@ export function makeHandshake(options: ConnectOptions, clock: Clock): Handshake 
         caps: [...new Set([streamsCapability, 'tool-events', ...(options.caps ?? [])])],
         role,
         scopes: [...scopes],
-        // What is undefined does not reach the wire.
-        auth: isKnown ? auth : undefined,
+        // What is undefined in it does not reach the wire.
+        auth,
       };
-      return options.device ? { ...params, device: await options.device({ params, nonce, signedAt: ts }) } : params;
+      return device ? { ...params, device: await device({ params, nonce, signedAt: ts }) } : params;
     },
 
     granted({ auth }) {
       if (auth.deviceToken === undefined) return undefined;
       bootstrapToken = undefined;
-      // A shared token stays what it is: a device token would only be in its way.
-      if (token === undefined && password === undefined) deviceToken = auth.deviceToken;
+      kept?.save(auth.deviceToken);
+      if (!isShared) deviceToken = auth.deviceToken;
       return auth as IssuedCredentials;
     },
 
-    refused({ code, details, retryable, retryAfterMs }) {
-      switch (details?.code) {
-        case 'AUTH_DEVICE_TOKEN_MISMATCH':
-          if (deviceToken === undefined || !(token || password || bootstrapToken)) return undefined;
-          deviceToken = undefined;
-          return {};
-        case 'AUTH_RATE_LIMITED':
-        case 'PAIRING_REQUIRED':
-        case 'DEVICE_AUTH_SIGNATURE_EXPIRED':
-        case 'DEVICE_AUTH_NONCE_MISMATCH':
-          return { retryAfterMs, minMs: patientMs };
+    refused({ code, details, retryable, retryAfterMs = 0 }) {
+      const why = String(details?.code);
+      if (why === 'AUTH_DEVICE_TOKEN_MISMATCH') {
+        kept?.save(undefined);
+        if (deviceToken === undefined || !(isShared || bootstrapToken)) return undefined;
+        deviceToken = undefined;
+        return 0;
       }
-      return retryable || retryAfterMs !== undefined || code === 'UNAVAILABLE' ? { retryAfterMs } : undefined;
+      if (/RATE_LIMITED|PAIRING|SIGNATURE_EXPIRED|NONCE_MISMATCH/.test(why)) return Math.max(retryAfterMs, patientMs);
+      return retryable || retryAfterMs || code === 'UNAVAILABLE' ? retryAfterMs : undefined;
     },
   };
 }

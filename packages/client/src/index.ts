@@ -3,13 +3,21 @@ export { connect } from './connect.ts';
 export type { ConnectOptions, Credential } from './connect-options.ts';
 export type { Phase, StateCode } from './connection-state.ts';
 export type { Bookmark } from './cursor.ts';
-export { type DeviceChallenge, type DeviceIdentity, type DeviceSigner, deviceSigner } from './device.ts';
-export type { Dialer } from './dialer.ts';
+export {
+  type DeviceChallenge,
+  type DeviceIdentity,
+  type DeviceSigner,
+  type DeviceTokenKeeper,
+  deviceSigner,
+} from './device.ts';
+export type { DialCode, DialFailure } from './dial-codes.ts';
+export type { DialedTransport, Dialer } from './dialer.ts';
 export type {
   EphemeralEvent,
   Gateway,
   GatewayEvents,
   IssuedCredentials,
+  Notice,
   RestoredOutcome,
   Run,
   SendOptions,
@@ -29,6 +37,7 @@ export type {
   ToolPart,
   UsagePart,
 } from './run-parts.ts';
+export { parseSetupCode, type SetupCode } from './setup-code.ts';
 export type {
   EventStream,
   EventsOptions,

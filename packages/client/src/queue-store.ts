@@ -12,7 +12,7 @@ export interface StoredRequest {
 
 /**
  * Keeps unanswered keyed requests over a reload of the page. `load` is called once, before the first connection; its
- * requests are sent before any newer one. `put` also replaces by `id`. Calls may be asynchronous and are never awaited
+ * requests are sent before any newer one, unless it takes more than 2 s. `put` also replaces by `id`. Calls may be asynchronous and are never awaited
  * except `load`; a rejected one is ignored: the request then lives as long as the page.
  */
 export interface QueueStore {

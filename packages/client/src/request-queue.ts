@@ -7,6 +7,8 @@ import type { Replay, RequestOptions } from './request.ts';
 
 /** Answers when something has happened: it does not count as in flight. */
 const waitingMethod = 'agent.wait';
+/** How long a queue store may keep new requests waiting; what it brings later is sent then. */
+const loadTimeoutMs = 2_000;
 
 export interface RequestQueueOptions {
   clock: Clock;
@@ -37,8 +39,8 @@ interface Entry {
   /** Belongs to one connection: sent at once, fails with it. */
   isControl: boolean;
   expectsFinal: boolean;
-  isAccepted: boolean;
-  isInFlight: boolean;
+  isAccepted?: boolean;
+  isInFlight?: boolean;
   /** It was sent and the connection was lost before an answer. */
   wasCut: boolean;
   refusals: number;
@@ -149,8 +151,6 @@ export function makeRequestQueue(options: RequestQueueOptions): RequestQueue {
       line: typeof session === 'string' && replay !== 'safe' ? session : request,
       isControl,
       expectsFinal: method === 'agent' && expectFinal !== false,
-      isAccepted: false,
-      isInFlight: false,
       wasCut,
       refusals: 0,
       notBeforeMs: 0,
@@ -176,7 +176,7 @@ export function makeRequestQueue(options: RequestQueueOptions): RequestQueue {
     if (isReady && !isLoading && waiting.length === 0) return undefined;
     const bytes = waiting.reduce((sum, entry) => sum + entry.bytes, addedBytes);
     if (waiting.length < limits.queuedRequests && bytes <= limits.queuedBytes) return undefined;
-    const message = `${waiting.length} requests wait, ${bytes} bytes with this one; wait until the connection is live.`;
+    const message = `${waiting.length} requests wait (${bytes} bytes); wait until it is live.`;
     return new GatewayError('QUEUE_FULL', message, { retryable: true });
   }
 
@@ -196,10 +196,16 @@ export function makeRequestQueue(options: RequestQueueOptions): RequestQueue {
     async load() {
       const { store } = options;
       if (!store) return;
+      const loaded = () => {
+        isLoading = false;
+        flush();
+      };
       isLoading = true;
+      const cancel = clock.schedule(loaded, loadTimeoutMs);
       const newer = entries;
       try {
         const stored = await store.load();
+        isLoading = true;
         entries = new Map();
         for (const { id, method, params, idempotencyKey, expiresAt, isSent } of stored) {
           const timeoutMs = Math.max(0, expiresAt - clock.now());
@@ -213,8 +219,8 @@ export function makeRequestQueue(options: RequestQueueOptions): RequestQueue {
         // A store that can't be read costs what it held, not what is new.
       }
       for (const [id, entry] of newer) entries.set(id, entry);
-      isLoading = false;
-      flush();
+      cancel();
+      loaded();
     },
 
     add: (method, params, requestOptions = {}, isControl = false) =>
@@ -228,7 +234,7 @@ export function makeRequestQueue(options: RequestQueueOptions): RequestQueue {
 
     cancelUnsent(key) {
       const unsent = [...entries.values()].find((entry) => entry.key === key && isUnsent(entry));
-      if (unsent) settle(unsent, aborted('taken back, never sent'));
+      if (unsent) settle(unsent, aborted('taken back'));
       return unsent !== undefined;
     },
 
@@ -262,7 +268,7 @@ export function makeRequestQueue(options: RequestQueueOptions): RequestQueue {
       const refusal = ok ? undefined : GatewayError.fromWire(error ?? { code: 'INTERNAL', message: entry.method });
       if (refusal?.retryable && entry.replay !== 'never') {
         takeBack(entry);
-        entry.notBeforeMs = clock.elapsed() + backoffMs(entry.refusals++, random, refusal);
+        entry.notBeforeMs = clock.elapsed() + backoffMs(entry.refusals++, random, refusal.retryAfterMs);
       } else if (ok && entry.expectsFinal && (payload as { status?: unknown } | null)?.status === 'accepted') {
         // Taken: what its session asks for after it need not wait for the end.
         entry.refusals = 0;
@@ -308,7 +314,7 @@ function pastDeadline(entry: Entry, timeoutMs: number): GatewayError {
 }
 
 function unknownOutcome(method: string, why: string): GatewayError {
-  return new GatewayError('UNKNOWN_OUTCOME', `${method}: ${why}; it may have been executed, look before repeating it.`);
+  return new GatewayError('UNKNOWN_OUTCOME', `${method}: ${why}; it may have been executed: look first.`);
 }
 
 function aborted(what: string, cause?: unknown): GatewayError {

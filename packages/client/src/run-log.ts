@@ -1,6 +1,7 @@
 import type { AgentPayload, GatewayError, OpenRun, ResetReason } from '@openclaw/protocol/wire';
 import type { Bookmark } from './cursor.ts';
 import type { Limits } from './limits.ts';
+import { makeSignal } from './signal.ts';
 
 /** What happened to a run, in order. */
 export type RunRecord =
@@ -17,63 +18,61 @@ export interface Kept {
 }
 
 /** The records of one run, the newest of them up to the caps; a reader that finds its own gone reads the stream again. */
-export class RunLog {
+export interface RunLog {
   /** The number of the first record that is still here. */
-  base = 0;
+  base: number;
+  /** The number that the next record gets. */
+  end: number;
   /** Where the stream stood before the run's first record. */
-  start: Bookmark | undefined;
+  start?: Bookmark;
   /** The first record, when it is a state: what came before it can't be read again. */
-  opening: Kept | undefined;
-  isEnded = false;
-  error: GatewayError | undefined;
+  opening?: Kept;
+  isEnded?: boolean;
+  error?: GatewayError | undefined;
   /** The text of the answer, when the run ended out of sight. */
-  answer: string | undefined;
-  #records: Kept[] = [];
-  #units = 0;
-  #caps: Pick<Limits, 'bufferedEvents' | 'bufferedUnits'>;
-  #changed: (() => void)[] = [];
-
-  constructor(caps: Pick<Limits, 'bufferedEvents' | 'bufferedUnits'>) {
-    this.#caps = caps;
-  }
-
-  get end(): number {
-    return this.base + this.#records.length;
-  }
-
-  append(record: RunRecord, units: number, after: Bookmark | undefined): void {
-    const kept = { record, units, after };
-    if (this.end === 0 && record.type === 'state') this.opening = kept;
-    this.#records.push(kept);
-    this.#units += units;
-    const { bufferedEvents, bufferedUnits } = this.#caps;
-    if (this.#records.length > bufferedEvents || this.#units > bufferedUnits) this.#dropHalf();
-    this.#tell();
-  }
-
-  finish(error: GatewayError | undefined, answer?: string): void {
-    this.isEnded = true;
-    this.error = error;
-    this.answer = answer;
-    this.#tell();
-  }
-
-  at(index: number): Kept | undefined {
-    return this.#records[index - this.base];
-  }
-
+  answer?: string | undefined;
+  append(record: RunRecord, units: number, after: Bookmark | undefined): void;
+  finish(error: GatewayError | undefined, answer?: string): void;
+  at(index: number): Kept | undefined;
   /** Resolves at the next change. */
-  changed(): Promise<void> {
-    return new Promise((resolve) => this.#changed.push(resolve));
-  }
+  changed(): Promise<void>;
+}
 
-  #tell(): void {
-    for (const resolve of this.#changed.splice(0)) resolve();
-  }
+/** A log without records. */
+export function makeRunLog({
+  bufferedEvents,
+  bufferedUnits,
+}: Pick<Limits, 'bufferedEvents' | 'bufferedUnits'>): RunLog {
+  const records: Kept[] = [];
+  const { wait, tell } = makeSignal();
+  let heldUnits = 0;
 
-  #dropHalf(): void {
-    const dropped = this.#records.splice(0, Math.ceil(this.#records.length / 2));
-    this.base += dropped.length;
-    for (const { units } of dropped) this.#units -= units;
-  }
+  const log: RunLog = {
+    base: 0,
+    end: 0,
+
+    append(record, units, after) {
+      const kept = { record, units, after };
+      if (!log.end++ && record.type === 'state') log.opening = kept;
+      records.push(kept);
+      heldUnits += units;
+      if (records.length > bufferedEvents || heldUnits > bufferedUnits) {
+        const dropped = records.splice(0, Math.ceil(records.length / 2));
+        log.base += dropped.length;
+        for (const each of dropped) heldUnits -= each.units;
+      }
+      tell();
+    },
+
+    finish(error, answer) {
+      log.isEnded = true;
+      log.error = error;
+      log.answer = answer;
+      tell();
+    },
+
+    at: (index) => records[index - log.base],
+    changed: wait,
+  };
+  return log;
 }

@@ -13,7 +13,7 @@ import { type FeedReader, forbidden } from './feed.ts';
 import type { Run } from './gateway.ts';
 import type { Limits } from './limits.ts';
 import type { RequestFunction } from './request.ts';
-import { RunLog, type RunRecord } from './run-log.ts';
+import { makeRunLog, type RunRecord } from './run-log.ts';
 import { makePartFold, type PartFold, type StreamedPart } from './run-parts.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
@@ -43,7 +43,7 @@ export interface FollowedRun {
 export function followRun(ports: RunPorts, sessionKey: string, id: string, isTaken: boolean): FollowedRun {
   const { subscriptions, request, limits, cancelUnsent } = ports;
   const stream = `session:${sessionKey}`;
-  const log = new RunLog(limits);
+  const log = makeRunLog(limits);
   /** The run whose parts are told: another one when the message was taken into that. */
   let toldId = id;
   /** Something of the run was seen. */
@@ -92,8 +92,7 @@ export function followRun(ports: RunPorts, sessionKey: string, id: string, isTak
           isSeen = true;
           isAbsent = false;
           if (phase === 'taken') toldId = into;
-          if (phase === 'dropped')
-            fail(runError('aborted', 'The session was reset before this message had its turn.', id));
+          if (phase === 'dropped') fail(runError('aborted', 'The session was reset before its turn.', id));
         }
       }
     },
@@ -182,7 +181,7 @@ export function followRun(ports: RunPorts, sessionKey: string, id: string, isTak
       } else if (status === 'error') {
         fail(runError(reasonOf(stopReason), `The run ended: ${stopReason}.`, id));
       } else if (!mayBeOpen) {
-        fail(unknownOutcome(`The gateway does not know run ${id}; look into the history.`, id));
+        fail(unknownOutcome(`Run ${id} is not known; look into the history.`, id));
       }
     } catch (error) {
       if (!isSettled()) fail(asGatewayError(error));

@@ -1,6 +1,6 @@
 import type { Result } from '@openclaw/protocol';
 import type { Clock, EventFrame, GatewayError, Position, StreamEventFrame } from '@openclaw/protocol/wire';
-import { type EndReason, Feed, type FeedReader, forbidden, type ResetPayload } from './feed.ts';
+import { type EndReason, type Feed, type FeedReader, forbidden, makeFeed, type ResetPayload } from './feed.ts';
 import type { Answered } from './request-queue.ts';
 
 const namesPerCall = 256;
@@ -77,7 +77,8 @@ export function makeSubscriptions({ clock, lingerMs, call }: SubscriptionsOption
           });
         } else if (asker === connection) {
           // One of several spoils the call for all: each is asked for alone.
-          if (asked.length > 1) return resolve(Promise.all(asked.map((feed) => ask([feed]))).then(() => {}));
+          if (asked.length > 1)
+            return resolve(Promise.all(asked.map((feed) => ask([feed]))) as Promise<unknown> as Promise<void>);
           for (const feed of asked) endFeed(feed, error);
         }
         // A lost connection is no answer: the next one asks again.
@@ -101,11 +102,20 @@ export function makeSubscriptions({ clock, lingerMs, call }: SubscriptionsOption
 
   function unsubscribe(feed: Feed): void {
     if (feed.readers.size > 0) return;
-    forget(feed);
     const { canonical } = feed;
-    // A name that is being asked for may turn out to mean the same stream.
-    const isShared = [...feeds.values()].some((other) => other.asked || other.canonical === canonical);
-    if (connection && !isShared) call('streams.unsubscribe', { streams: [canonical] }, () => {});
+    const others = [...feeds.values()].filter((other) => other !== feed);
+    if (others.some(({ asked }) => asked)) {
+      // A name that is being asked for may turn out to mean the same stream: its answer tells.
+      linger(feed);
+      return;
+    }
+    forget(feed);
+    if (connection && !others.some((other) => other.canonical === canonical))
+      call('streams.unsubscribe', { streams: [canonical] }, () => {});
+  }
+
+  function linger(feed: Feed): void {
+    feed.cancelLinger = clock.schedule(() => unsubscribe(feed), lingerMs);
   }
 
   function endFeed(feed: Feed, why: EndReason): void {
@@ -135,7 +145,7 @@ export function makeSubscriptions({ clock, lingerMs, call }: SubscriptionsOption
         reader.ended(ended);
         return;
       }
-      const feed = feeds.get(name) ?? new Feed(name);
+      const feed = feeds.get(name) ?? makeFeed(name);
       feeds.set(name, feed);
       feed.cancelLinger?.();
       feed.cancelLinger = undefined;
@@ -145,7 +155,7 @@ export function makeSubscriptions({ clock, lingerMs, call }: SubscriptionsOption
     leave(name, reader) {
       const feed = feeds.get(name);
       if (!feed?.readers.delete(reader) || feed.readers.size > 0) return;
-      if (feed.isSubscribed || feed.asked) feed.cancelLinger = clock.schedule(() => unsubscribe(feed), lingerMs);
+      if (feed.isSubscribed || feed.asked) linger(feed);
       else feeds.delete(name);
     },
 

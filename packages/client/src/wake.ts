@@ -36,8 +36,9 @@ export function watchPage(scope: PageScope, hint: (hint: WakeHint) => void): () 
     [scope, 'pageshow', shown],
     [scope.document, 'visibilitychange', shown],
   ];
-  for (const [source, type, listener] of watched) source?.addEventListener?.(type, listener);
-  return () => {
-    for (const [source, type, listener] of watched) source?.removeEventListener?.(type, listener);
+  const each = (step: 'addEventListener' | 'removeEventListener') => {
+    for (const [source, type, listener] of watched) source?.[step]?.(type, listener);
   };
+  each('addEventListener');
+  return () => each('removeEventListener');
 }

@@ -49,6 +49,13 @@ test('the browser bundle holds no Node built-in, no ws and no schema library', a
   expect(later).toContain('chat.history');
 });
 
+test('the device identity is made for browsers too, and costs nothing where it is not imported', async () => {
+  const { first } = await bundle(`export * from '${join(import.meta.dirname, '../src/device/index.ts')}';`, false);
+  expect(first).not.toMatch(/from\s*["']node:|require\(["']|["']node:/);
+  expect(first).toContain('Ed25519');
+  expect((await bundle(source, false)).first).not.toContain('Ed25519');
+});
+
 test('the browser bundle has at most 12 kB, minified and gzipped', async () => {
   const { first, later } = await bundle(source, true);
   const bytes = gzipSync(first, { level: 9 }).length;

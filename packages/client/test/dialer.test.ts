@@ -1,30 +1,36 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { connect } from '@openclaw/client';
+import type { Duplex } from 'node:stream';
+import { type ConnectOptions, connect } from '@openclaw/client';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { type SocketConstructor, webSocketDialer } from '../src/dialer.ts';
+import { webSocketDialer as browserDialer } from '../src/browser/socket.ts';
+import { webSocketDialer } from '../src/node/socket.ts';
 
 const url = 'ws://127.0.0.1:1';
+const pin = `sha256/${'A'.repeat(43)}=`;
 
 afterEach(() => vi.unstubAllGlobals());
 
-describe('the WebSocket dialer', () => {
-  test('refuses headers in a browser with a clear code, when connect() is called', () => {
-    const Socket = class {} as unknown as SocketConstructor;
-    vi.stubGlobal('WebSocket', Socket);
-    expect(() => webSocketDialer(url, { 'x-a': '1' }, Socket)).toThrowError(
-      expect.objectContaining({ code: 'UNSUPPORTED' }),
+describe('the WebSocket dialer of Node', () => {
+  test.each<[string, Partial<ConnectOptions>]>([
+    ['another scheme', { url: 'http://user:canary@x' }],
+    ['no url', {}],
+    ['no host', { url: 'ws://' }],
+    ['a fragment', { url: 'ws://x/#canary' }],
+    ['a further url that is none', { url, urls: ['canary'] }],
+    ['a pin of another form', { url: 'wss://x', pin: 'sha256/canary' }],
+    ['a pin without TLS', { url, pin }],
+    ['a CA that is a file name', { url: 'wss://x', ca: '/etc/canary.pem' }],
+    ['a proxy of another kind', { url, proxy: 'socks5://canary:canary@x' }],
+    ['a proxy that is no address', { url, proxy: 'canary' }],
+  ])('refuses %s when connect() is called, and repeats none of it', (_name, options) => {
+    expect(() => connect(options as ConnectOptions)).toThrowError(
+      expect.objectContaining({ code: 'INVALID_REQUEST', message: expect.not.stringContaining('canary') }),
     );
-    expect(() => webSocketDialer(url, undefined, Socket)).not.toThrow();
   });
 
-  test('refuses what is no WebSocket url', () => {
-    expect(() => connect({ url: 'http://x' })).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST' }));
-    expect(() => connect({})).toThrowError(expect.objectContaining({ code: 'INVALID_REQUEST' }));
-  });
-
-  test('sends headers in Node, and passes messages and the close both ways', async () => {
+  test('sends headers, and passes messages and the close both ways', async () => {
     const http = createServer();
     const server = new WebSocketServer({ server: http });
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
@@ -37,7 +43,7 @@ describe('the WebSocket dialer', () => {
       });
     });
     const { port } = http.address() as AddressInfo;
-    const transport = webSocketDialer(`ws://127.0.0.1:${port}`, { 'x-a': '1' })();
+    const transport = webSocketDialer({ url: `ws://127.0.0.1:${port}`, headers: { 'x-a': '1' } })();
     const closed = new Promise((resolve) => {
       transport.open({
         message: (text) => {
@@ -54,12 +60,99 @@ describe('the WebSocket dialer', () => {
     http.close();
   });
 
-  test('tells why a connection could not be made', async () => {
-    const transport = webSocketDialer(url)();
-    const [code, reason] = await new Promise<[number, string]>((resolve) => {
-      transport.open({ message() {}, drained() {}, closed: (...end) => resolve(end) });
-    });
-    expect(code).toBe(1006);
-    expect(reason).toContain('ECONNREFUSED');
+  test('an address that can not be reached makes room for the next one', async () => {
+    const http = createServer();
+    const server = new WebSocketServer({ server: http });
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    const reached = new Promise<void>((resolve) => server.on('connection', () => resolve()));
+    const { port } = http.address() as AddressInfo;
+    const gateway = connect({ url, urls: [`ws://127.0.0.1:${port}`], random: () => 0 });
+    await reached;
+    gateway.close();
+    server.close();
+    http.close();
+  });
+
+  test('given up while it connects, it ends with it', async () => {
+    const http = createServer();
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    const { port } = http.address() as AddressInfo;
+    const asked = new Promise<Duplex>((resolve) => http.on('upgrade', (_request, socket) => resolve(socket)));
+    const gateway = connect({ url: `ws://127.0.0.1:${port}` });
+    const socket = await asked;
+    const gone = new Promise<void>((resolve) =>
+      socket
+        .on('end', resolve)
+        .on('error', () => resolve())
+        .resume(),
+    );
+    gateway.close();
+    await gone;
+    socket.destroy();
+    http.close();
+  });
+});
+
+/** As much of a browser's WebSocket as a test needs. */
+class FakeSocket {
+  static last: FakeSocket;
+  readyState = 0;
+  bufferedAmount = 0;
+  binaryType = '';
+  sent: string[] = [];
+  ended: [number | undefined, string | undefined] | undefined;
+  onmessage: (event: { data: unknown }) => void = () => {};
+  onclose: (event: { code: number; reason: string }) => void = () => {};
+
+  readonly url: string;
+
+  constructor(url: string) {
+    this.url = url;
+    FakeSocket.last = this;
+  }
+
+  send(text: string): void {
+    this.sent.push(text);
+  }
+
+  close(code?: number, reason?: string): void {
+    this.ended = [code, reason];
+  }
+}
+
+describe('the WebSocket dialer of browsers', () => {
+  test.each([
+    ['headers', { headers: { 'x-a': '1' } }],
+    ['pin', { pin }],
+    ['ca', { ca: 'x' }],
+    ['proxy', { proxy: false as const }],
+  ])('refuses %s with a clear code, when it is made', (name, options) => {
+    expect(() => browserDialer({ url, ...options })).toThrowError(
+      expect.objectContaining({ code: 'UNSUPPORTED', message: expect.stringContaining(name) }),
+    );
+    expect(() => browserDialer({ url })).not.toThrow();
+  });
+
+  test('passes text and binary messages on, sends while it is open, and says no more than the platform tells', () => {
+    vi.stubGlobal('WebSocket', FakeSocket);
+    const transport = browserDialer({ url })();
+    const heard: unknown[] = [];
+    transport.open({ message: (text) => heard.push(text), drained() {}, closed: (...end) => heard.push(end) });
+    const socket = FakeSocket.last;
+    transport.send('too early');
+    socket.readyState = 1;
+    transport.send('now');
+    socket.onmessage({ data: 'a' });
+    socket.onmessage({ data: new TextEncoder().encode('b').buffer });
+    socket.onclose({ code: 1006, reason: '' });
+    transport.close(1000, 'bye');
+    expect([socket.url, socket.binaryType, socket.sent, socket.ended]).toEqual([
+      url,
+      'arraybuffer',
+      ['now'],
+      [1000, 'bye'],
+    ]);
+    expect(heard).toEqual(['a', 'b', [1006, '']]);
+    expect(transport.failure).toMatchObject({ code: 'unknown', nextStep: expect.stringContaining('tab') });
   });
 });

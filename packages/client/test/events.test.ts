@@ -208,6 +208,44 @@ describe('events()', () => {
     expect(fake.last.methods).toContain('streams.unsubscribe');
   });
 
+  test('a stream that was left while another is being asked for is left once that is answered', async () => {
+    const { fake, gateway } = await live();
+    fake.stream('other');
+    const reader = gateway.stream('system').events()[Symbol.asyncIterator]();
+    void reader.next();
+    await settle();
+    await reader.return?.();
+    await fake.pass(29_000);
+    fake.handlers.set('streams.subscribe', () => undefined);
+    void gateway.stream('other').events()[Symbol.asyncIterator]().next();
+    await fake.clock.advance(2_000);
+    expect(fake.last.methods).not.toContain('streams.unsubscribe');
+    const asked = fake.last.sent.at(-1);
+    fake.last.send({
+      type: 'res',
+      id: asked?.id,
+      ok: true,
+      payload: { streams: [{ stream: 'other', epoch: 'e1', head: 0, result: 'snapshot' }] },
+    });
+    await fake.pass(30_000);
+    expect(fake.last.sent.at(-1)).toMatchObject({ method: 'streams.unsubscribe', params: { streams: ['system'] } });
+  });
+
+  test('next() called several times at once gives the events in order, each once, and ends all of them', async () => {
+    const { fake, gateway } = await live();
+    const after: Bookmark = { stream: 'system', epoch: 'e1', offset: 0, open: {} };
+    const reader = gateway.stream('system').events({ after })[Symbol.asyncIterator]();
+    const items = [reader.next(), reader.next(), reader.next(), reader.next()];
+    await settle();
+    for (let n = 1; n <= 2; n++) fake.append('system', 'sessions.changed', { sessionKey: `k${n}` });
+    expect(offsets((await Promise.all(items.slice(0, 2))).map(({ value }) => value as Item))).toEqual([1, 2]);
+    await reader.return?.();
+    expect(await Promise.all(items.slice(2))).toEqual([
+      { done: true, value: undefined },
+      { done: true, value: undefined },
+    ]);
+  });
+
   test('more than 256 streams are asked for in several calls', async () => {
     const fake = new FakeGateway();
     const { gateway } = fake.connect();

@@ -266,4 +266,24 @@ describe('the queue store', () => {
     ]);
     expect(kept.size).toBe(0);
   });
+
+  test('that does not load holds new requests up for 2 s; what it brings later is sent all the same, once', async () => {
+    const fake = new FakeGateway();
+    let bring: (stored: StoredRequest[]) => void = () => {};
+    const { store } = memoryStore();
+    const load = () => new Promise<StoredRequest[]>((resolve) => (bring = resolve));
+    const { gateway } = fake.connect({ queueStore: { ...store, load } });
+    const outcomes: unknown[] = [];
+    gateway.on('restored', (outcome) => outcomes.push(outcome));
+    const request = gateway.request('status');
+    await fake.clock.advance(1_999);
+    expect(fake.last.methods).toEqual([]);
+    await fake.clock.advance(1);
+    expect(await request).toEqual({ method: 'status' });
+    const params = { sessionKey: 'main', message: 'hi', idempotencyKey: 'k1' };
+    bring([{ id: 'old', method: 'chat.send', params, idempotencyKey: 'k1', expiresAt: 1e15, isSent: true }]);
+    await settle();
+    expect(fake.last.methods).toEqual(['status', 'chat.send']);
+    expect(outcomes).toMatchObject([{ idempotencyKey: 'k1', result: { status: 'started' } }]);
+  });
 });
