@@ -1,8 +1,9 @@
 import { type AiSdkAgentConfig, modelEndpoint } from '@openclaw/agent-ai-sdk/config';
 import type { Agent } from '@openclaw/plugin-sdk';
-import { type Config, plainAddress } from './config.ts';
+import type { Config } from './config-schema.ts';
 import { ExitCode, StartError } from './exit.ts';
 import type { Flags } from './flags.ts';
+import { plainAddress } from './plain-address.ts';
 
 /** Which agent the worker runs. Plain data, since it crosses into the worker. */
 export type AgentChoice = { kind: 'demo' } | { kind: 'model'; config: AiSdkAgentConfig; about: string };

@@ -32,6 +32,7 @@ const looksUntilStuck = 10;
  */
 export class AgentWorker {
   readonly #options: AgentWorkerOptions;
+  #choice: AgentChoice;
   #worker: Worker | undefined;
   #attempt = 0;
   #cancelRestart: (() => void) | undefined;
@@ -39,15 +40,16 @@ export class AgentWorker {
 
   constructor(options: AgentWorkerOptions) {
     this.#options = options;
+    this.#choice = options.choice;
   }
 
   /** Starts the first worker. */
   start(): void {
-    const { choice, accept, log, clock } = this.#options;
+    const { accept, log, clock } = this.#options;
     const script = this.#options.script ?? new URL(`./agent-main${extname(import.meta.url)}`, import.meta.url);
     const { port1, port2 } = new MessageChannel();
     const worker = new Worker(script, {
-      workerData: { choice, port: port2 },
+      workerData: { choice: this.#choice, port: port2 },
       transferList: [port2],
       name: 'agent',
       // V8 would take up to 48 MB for young objects; passing on a model's words needs little.
@@ -69,7 +71,9 @@ export class AgentWorker {
     worker.on('exit', () => {
       unwatch();
       port1.close();
-      if (this.#worker === worker) this.#worker = undefined;
+      // One that was replaced is missed by nobody.
+      if (this.#worker !== worker) return;
+      this.#worker = undefined;
       if (this.#isStopped) return;
       if (clock.elapsed() - startedAtMs >= wellAfterMs) this.#attempt = 0;
       const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** this.#attempt++);
@@ -101,6 +105,18 @@ export class AgentWorker {
     };
     cancel = clock.schedule(look, stuckAfterMs / looksUntilStuck);
     return () => cancel();
+  }
+
+  /** Ends the worker at work, and starts one with another choice in its place. */
+  async replace(choice: AgentChoice): Promise<void> {
+    this.#choice = choice;
+    if (this.#isStopped) return;
+    this.#cancelRestart?.();
+    this.#attempt = 0;
+    const before = this.#worker;
+    this.#worker = undefined;
+    await before?.terminate();
+    if (!this.#isStopped && !this.#worker) this.start();
   }
 
   /** No worker is started any more; the one at work is left to what its gateway does. */

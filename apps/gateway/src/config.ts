@@ -1,88 +1,52 @@
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import JSON5 from 'json5';
-import { z } from 'zod';
+import type { z } from 'zod';
+import { settingIndex } from './config-index.ts';
+import { shownConfig } from './config-redaction.ts';
+import { type Config, configSchema } from './config-schema.ts';
+import { type ConfigProblem, type Environment, resolveValues } from './config-values.ts';
 import { ExitCode, StartError } from './exit.ts';
 
-const text = z.string().min(1);
+export type { Config } from './config-schema.ts';
 
-const authConfig = z.discriminatedUnion('mode', [
-  z.strictObject({ mode: z.literal('token'), token: text.optional(), password: text.optional() }),
-  z.strictObject({ mode: z.literal('password'), password: text }),
-  z.strictObject({ mode: z.literal('none') }),
-]);
-
-const httpConfig = z.strictObject({
-  allowedOrigins: z.array(z.url()).default([]),
-  allowedHosts: z.array(text).default([]),
-  trustedProxies: z.array(text).default([]),
-  /** A directory that is served at `/` in place of the chat page. */
-  page: text.optional(),
-});
-
-const toolConfig = z.strictObject({
-  name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be letters, digits, _ and -, at most 64'),
-  description: text,
-  title: text.optional(),
-  parameters: z.record(z.string(), z.unknown()).optional(),
-  safe: z.boolean().optional(),
-  needsApproval: z.boolean().optional(),
-  command: z.tuple([text], text),
-  cwd: text.optional(),
-  timeoutMs: z.int().min(1).optional(),
-});
-
-const approval = z.enum(['writes', 'always', 'never']).optional();
-const mcpServerConfig = z.union([
-  z.strictObject({
-    command: text,
-    args: z.array(z.string()).optional(),
-    env: z.record(z.string(), z.string()).optional(),
-    cwd: text.optional(),
-    approval,
-  }),
-  z.strictObject({
-    url: z.url(),
-    type: z.enum(['http', 'sse']).optional(),
-    headers: z.record(z.string(), z.string()).optional(),
-    approval,
-  }),
-]);
-
-/** The agent on a model; what is left out comes from the usual environment variables. */
-const agentConfig = z.strictObject({
-  name: text.optional(),
-  provider: z.enum(['openai-compatible', 'anthropic']).optional(),
-  baseUrl: z.url({ protocol: /^https?$/ }).optional(),
-  model: text.optional(),
-  models: z.array(text).optional(),
-  apiKey: text.optional(),
-  instructions: text.optional(),
-  tools: z.array(toolConfig).optional(),
-  mcpServers: z.record(z.string().regex(/^[A-Za-z0-9_-]+$/), mcpServerConfig).optional(),
-  maxSteps: z.int().min(1).max(1_000).optional(),
-  contextTokens: z.int().min(1_000).optional(),
-  maxRetries: z.int().min(0).max(20).optional(),
-});
-
-/** What a configuration file may say. Unknown fields are refused: a misspelt one must not be dropped in silence. */
-const configSchema = z.strictObject({
-  port: z.int().min(0).max(65_535).optional(),
-  bind: text.optional(),
-  auth: authConfig.default({ mode: 'token' }),
-  http: httpConfig.prefault({}),
-  agent: agentConfig.default({}),
-});
-
-/** A checked configuration. */
-export type Config = z.output<typeof configSchema>;
-
-/** The configuration when there is no file. */
-export function defaultConfig(): Config {
-  return configSchema.parse({});
+/** A configuration that was read. */
+export interface ReadConfig {
+  config: Config;
+  /** What may be shown of it: secrets as a mark. */
+  shown: Record<string, unknown>;
+  /** What a person should know, though it works. */
+  warnings: string[];
+  /** The files that its secrets were read from. */
+  secretFiles: string[];
 }
 
-/** Reads a JSON5 file, puts the environment's values in place of `${NAME}`, and checks it. Throws a {@link StartError}. */
-export function readConfig(path: string, env: Readonly<Record<string, string | undefined>>): Config {
+/** A configuration that is not valid: every problem, and one sentence for the person who starts the program. */
+export class ConfigError extends StartError {
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(path: string, problems: readonly ConfigProblem[]) {
+    super(ExitCode.config, `The configuration ${path} is not valid: ${problemSentence(problems)}.`);
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+const shownProblems = 3;
+
+/** The first problems in one sentence, without its full stop. */
+export function problemSentence(problems: readonly ConfigProblem[]): string {
+  const more = problems.length - shownProblems;
+  return [
+    ...problems
+      .slice(0, shownProblems)
+      .map(({ path, message }) => `${path === '' ? 'the file' : `"${path}"`} ${message.replace(/\.$/, '')}`),
+    ...(more > 0 ? [`${more} more`] : []),
+  ].join('; ');
+}
+
+/** {@link parseConfig} of a file. Throws a {@link StartError} when it can't be read. */
+export function readConfig(path: string, env: Environment): ReadConfig {
   let source: string;
   try {
     source = readFileSync(path, 'utf8');
@@ -94,81 +58,80 @@ export function readConfig(path: string, env: Readonly<Record<string, string | u
   return parseConfig(source, env, path);
 }
 
-/** {@link readConfig} for a text; `path` is for messages only. */
-export function parseConfig(source: string, env: Readonly<Record<string, string | undefined>>, path: string): Config {
-  const problem = (sentence: string) =>
-    new StartError(ExitCode.config, `The configuration ${path} is not valid: ${sentence}`);
-  let value: unknown;
+/** Reads JSON5, follows its references, and checks it. `path` is where the text is from. Throws a {@link ConfigError}. */
+export function parseConfig(source: string, env: Environment, path: string): ReadConfig {
+  return checkConfig(parseSource(source, path), env, path);
+}
+
+/** The text as it stands, references and all. Throws a {@link ConfigError} where it is no JSON5. */
+export function parseSource(source: string, path: string): unknown {
   try {
-    value = JSON5.parse(source);
+    return JSON5.parse(source);
   } catch (error) {
-    throw problem(`${(error as Error).message.replace(/^JSON5: /, '')}. Mend it and start again.`);
+    const reason = (error as Error).message.replace(/^JSON5: /, '');
+    throw new ConfigError(path, [{ path: '', message: `is no JSON5: ${reason}` }]);
   }
-  const result = configSchema.safeParse(expand(value, env, '', problem));
-  if (result.success) return result.data;
-  const sentences = result.error.issues.slice(0, 3).map((issue) => {
-    const at = issue.path.join('.');
-    if (issue.code === 'unrecognized_keys') {
-      return `${issue.keys.map((key) => `"${at === '' ? key : `${at}.${key}`}"`).join(' and ')} is not a setting`;
-    }
-    return `${at === '' ? 'the file' : `"${at}"`}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
+}
+
+/** {@link parseConfig} for what {@link parseSource} gave. */
+export function checkConfig(source: unknown, env: Environment, path: string): ReadConfig {
+  const { value, problems, warnings, secretFiles } = resolveValues(source, {
+    env,
+    directory: dirname(path),
+    index: settingIndex(),
   });
-  throw problem(`${sentences.join('; ')}. The settings are in apps/gateway/README.md.`);
-}
-
-/** What `config.get` may show: the settings with every secret, and everything that may hold one, as a mark. */
-export function shownConfig(config: Config): Record<string, unknown> {
-  return withoutSecrets(config) as Record<string, unknown>;
-}
-
-function withoutSecrets(value: unknown, name = ''): unknown {
-  // The program itself may be shown, its arguments not: keys are often among them.
-  if (Array.isArray(value))
-    return name === 'args' || name === 'command'
-      ? value.map((item, index) => (name === 'command' && index === 0 ? item : secretMark))
-      : value.map((item) => withoutSecrets(item));
-  if (typeof value === 'object' && value !== null) {
-    const mayHoldSecrets = name === 'env' || name === 'headers';
-    return Object.fromEntries(
-      Object.entries(value).map(([key, field]) => [key, mayHoldSecrets ? secretMark : withoutSecrets(field, key)]),
+  if (problems.length > 0) throw new ConfigError(path, problems);
+  const result = configSchema.safeParse(value);
+  if (!result.success)
+    throw new ConfigError(
+      path,
+      result.error.issues.flatMap((issue) => problemsOf(issue, [])),
     );
-  }
-  if (['token', 'password', 'apiKey'].includes(name) && value !== undefined) return secretMark;
-  return typeof value === 'string' && /^https?:/.test(value) ? plainAddress(value) : value;
+  return { config: result.data, shown: shownConfig(result.data), warnings, secretFiles };
 }
 
-const secretMark = '(secret)';
+const kindNames: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a section: { … }',
+  record: 'a section: { … }',
+};
 
-/** An address without what may be a secret in it: user, password and query. */
-export function plainAddress(address: string): string {
-  try {
-    const { origin, pathname } = new URL(address);
-    return `${origin}${pathname}`;
-  } catch {
-    return secretMark;
-  }
-}
-
-/** Puts the environment's values in place of `${NAME}` in every text of `value`; `$${` stands for `${`. */
-function expand(
-  value: unknown,
-  env: Readonly<Record<string, string | undefined>>,
-  at: string,
-  problem: (sentence: string) => StartError,
-): unknown {
-  if (typeof value === 'string') {
-    return value.replace(/\$(\$\{)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, escaped: string | undefined, name: string) => {
-      if (escaped) return escaped;
-      const found = env[name];
-      if (found) return found;
-      throw problem(
-        `"${at}" uses \${${name}}, which is not set in the environment. Set it, or write $\${ for a plain \${.`,
-      );
+function problemsOf(issue: z.core.$ZodIssue, around: readonly string[]): ConfigProblem[] {
+  const at = [...around, ...issue.path.map(String)];
+  const path = at.join('.');
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      // Known, but of another kind of this section, such as another `auth.mode`.
+      if (settingIndex().namesIn(at).includes(key)) {
+        return { path: [...at, key].join('.'), message: `does not go with what else "${path}" says; take it out` };
+      }
+      const meant = settingIndex().nearest(at, key);
+      return {
+        path: [...at, key].join('.'),
+        message: `is not a setting${meant === undefined ? '' : `; did you mean "${meant}"?`}`,
+      };
     });
   }
-  if (Array.isArray(value)) return value.map((item, index) => expand(item, env, `${at}[${index}]`, problem));
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, field]) => [key, expand(field, env, at === '' ? key : `${at}.${key}`, problem)]),
-  );
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+    // The kind that fits best has the fewest complaints.
+    const [best = []] = [...issue.errors].sort((one, other) => one.length - other.length);
+    return best.flatMap((inner) => problemsOf(inner, at));
+  }
+  if (issue.code === 'invalid_key') return [{ path, message: issue.issues[0]?.message ?? 'has a name that can’t be' }];
+  return [{ path, message: complaint(issue) }];
+}
+
+function complaint(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type') {
+    return issue.message.endsWith('received undefined')
+      ? 'is missing'
+      : `must be ${kindNames[issue.expected] ?? issue.expected}`;
+  }
+  if (issue.code === 'invalid_value')
+    return `must be ${issue.values.map((value) => `"${String(value)}"`).join(' or ')}`;
+  return `is not right: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
 }

@@ -13,8 +13,12 @@ export interface Flags {
   agentKey?: string;
 }
 
-/** The flags, or a text that was asked for. */
-export type CommandLine = { kind: 'run'; flags: Flags } | { kind: 'help' } | { kind: 'version' };
+/** The flags of a start or of a command, or a text that was asked for. */
+export type CommandLine =
+  | { kind: 'run' | 'hash-password' | 'check-config'; flags: Flags }
+  | { kind: 'setup-code'; flags: Flags; url: string | undefined }
+  | { kind: 'help' }
+  | { kind: 'version' };
 
 const options = {
   port: { type: 'string' },
@@ -25,6 +29,7 @@ const options = {
   'agent-url': { type: 'string' },
   'agent-model': { type: 'string' },
   'agent-key': { type: 'string' },
+  url: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
@@ -32,7 +37,11 @@ const options = {
 /** The text of `--help`. */
 export const helpText = `openclaw-ws-gateway: a gateway between people and an AI agent that loses nothing.
 
-Usage: openclaw-ws-gateway [flags]
+Usage: openclaw-ws-gateway [flags]                      runs the gateway
+       openclaw-ws-gateway setup-code [--url <url>]     a code, as text and QR, that lets one phone into the running gateway;
+                                                        --url is where the phone reaches it
+       openclaw-ws-gateway hash-password                reads a password, prints what may stand in the configuration for it
+       openclaw-ws-gateway check-config                 checks the configuration; exit code 78 when it is not valid
 
   --port <n>            Port for WebSocket and HTTP; 0 picks a free one.     OPENCLAW_GATEWAY_PORT   18789
   --bind <address>      loopback, lan (every interface), or an address.      OPENCLAW_GATEWAY_BIND   loopback
@@ -64,12 +73,14 @@ Exit codes: 0 stopped · 64 bad flag · 69 port taken · 75 state directory in u
 
 /** Reads the command line (without node and script) and the environment. Throws a {@link StartError} that names the bad flag. */
 export function readFlags(args: readonly string[], env: Readonly<Record<string, string | undefined>>): CommandLine {
-  const values = parse(args);
+  const { values, positionals } = parse(args);
   if (values.help) return { kind: 'help' };
   if (values.version) return { kind: 'version' };
   // An empty variable is as good as none: service managers and CI set such.
-  const pick = (flag: Exclude<keyof typeof options, 'help' | 'version'>, variable: string): string | undefined =>
-    values[flag] ?? (env[variable] || undefined);
+  const pick = (
+    flag: Exclude<keyof typeof options, 'help' | 'version' | 'url'>,
+    variable: string,
+  ): string | undefined => values[flag] ?? (env[variable] || undefined);
   const port = pick('port', 'OPENCLAW_GATEWAY_PORT');
   const flags = {
     port: port === undefined ? undefined : portNumber(port),
@@ -85,12 +96,22 @@ export function readFlags(args: readonly string[], env: Readonly<Record<string, 
     if (value === '')
       throw usage(`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} is empty; give it a value.`);
   }
-  return { kind: 'run', flags: Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined)) };
+  const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
+  return commandOf(positionals, given, values.url);
+}
+
+function commandOf([kind, surplus]: readonly string[], flags: Flags, url: string | undefined): CommandLine {
+  if (surplus !== undefined) throw usage(`"${surplus}" is one word too many.`);
+  if (kind === 'setup-code') return { kind, flags, url };
+  if (url !== undefined) throw usage('--url is for setup-code only.');
+  if (kind === undefined) return { kind: 'run', flags };
+  if (kind === 'hash-password' || kind === 'check-config') return { kind, flags };
+  throw usage(`There is no command "${kind}".`);
 }
 
 function parse(args: readonly string[]) {
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: true });
   } catch (error) {
     // Node's sentence names the flag; what follows it is advice about "--" that does not fit here.
     const [sentence] = (error instanceof Error ? error.message : String(error)).split(/(?<=['"])\. /);

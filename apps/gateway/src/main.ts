@@ -12,15 +12,26 @@ enableCompileCache();
 
 try {
   const commandLine = readFlags(process.argv.slice(2), process.env);
+  const print = (line: string) => console.log(line);
   if (commandLine.kind === 'help') process.stdout.write(helpText);
-  else {
+  else if (commandLine.kind === 'hash-password') {
+    const { hashPasswordCommand } = await import('./commands/hash-password.ts');
+    await hashPasswordCommand({ input: process.stdin, print, prompt: (text) => process.stderr.write(text) });
+  } else if (commandLine.kind === 'check-config') {
+    const { checkConfigCommand } = await import('./commands/check-config.ts');
+    await checkConfigCommand(commandLine.flags, process.env, { print, now: Date.now });
+  } else if (commandLine.kind === 'setup-code') {
+    const { setupCodeCommand } = await import('./commands/setup-code.ts');
+    await setupCodeCommand(commandLine.flags, process.env, { url: commandLine.url, print });
+  } else {
     const { programVersion, runProgram } = await import('./program.ts');
     if (commandLine.kind === 'version') console.log(programVersion());
     else {
       const started = runProgram(commandLine.flags, {
         env: process.env,
-        print: (line) => console.log(line),
+        print,
         warn: (line) => console.error(line),
+        isTerminal: process.stderr.isTTY === true,
       });
       stopOnSignals(started);
       await started;

@@ -1,15 +1,19 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { homedir } from 'node:os';
-import { isGatewayError, systemClock } from '@openclaw/protocol/wire';
+import { type Clock, isGatewayError, systemClock } from '@openclaw/protocol/wire';
 import type { EventStore, Gateway, GatewayOptions } from '@openclaw/server';
 import { sqliteStore } from '@openclaw/store-sqlite';
-import { AgentWorker } from './agent-worker.ts';
+import { openingConfig } from './config-port.ts';
+import { ConfiguredAgent } from './configured-agent.ts';
 import { ExitCode, StartError } from './exit.ts';
 import type { Flags } from './flags.ts';
+import { greeting } from './greeting.ts';
+import type { LiveConfig } from './live-config.ts';
+import { ProgramLog } from './log.ts';
+import { Metrics, metricsRoute } from './metrics.ts';
 import { pageDirectory } from './page.ts';
 import { portOwner } from './port-owner.ts';
-import { isLoopback, resolveSettings, type Settings } from './settings.ts';
+import { resolveSettings, type Settings } from './settings.ts';
 
 /** What the program needs of the process around it. */
 export interface Surroundings {
@@ -18,6 +22,8 @@ export interface Surroundings {
   print: (line: string) => void;
   /** The same for what needs attention. */
   warn: (line: string) => void;
+  /** Whether a person reads the log as it is written. Default false. */
+  isTerminal?: boolean;
 }
 
 /** A gateway that serves. */
@@ -31,16 +37,58 @@ export interface RunningProgram {
 const restartExpectedMs = 1_000;
 
 /** Starts the gateway and says how to reach it. Throws a {@link StartError} when it can't start; nothing is left running then. */
-export async function runProgram(flags: Flags, { env, print, warn }: Surroundings): Promise<RunningProgram> {
+export async function runProgram(flags: Flags, surroundings: Surroundings): Promise<RunningProgram> {
   const clock = systemClock();
   const startedAtMs = clock.elapsed();
-  const settings = resolveSettings(flags, env);
-  const { page = pageDirectory(), ...http } = settings.http;
-  const gateway = await openGateway(
-    settings,
-    { ...http, ...(page === undefined ? {} : { siteDirectory: page }) },
-    warn,
-  );
+  const settings = await resolveSettings(flags, surroundings.env);
+  const { level, format = surroundings.isTerminal ? 'text' : 'json' } = settings.config.log;
+  const log = new ProgramLog({ level, format, now: () => clock.now() });
+  try {
+    return await startProgram({ flags, surroundings, settings, log, clock, startedAtMs });
+  } catch (error) {
+    const { knownSecrets } = await import('./known-secrets.ts');
+    log.hide(knownSecrets(settings, flags, surroundings.env));
+    for (const line of log.unwritten()) surroundings.warn(line);
+    throw error;
+  }
+}
+
+interface Start {
+  flags: Flags;
+  surroundings: Surroundings;
+  settings: Settings;
+  log: ProgramLog;
+  clock: Clock;
+  startedAtMs: number;
+}
+
+async function startProgram({
+  flags,
+  surroundings,
+  settings,
+  log,
+  clock,
+  startedAtMs,
+}: Start): Promise<RunningProgram> {
+  const { env, print } = surroundings;
+  const warn = (line: string) => log.warning(line);
+  const page = settings.page ?? pageDirectory();
+  let agent: ConfiguredAgent | undefined;
+  let config: LiveConfig | undefined;
+  const opened = Promise.withResolvers<LiveConfig>();
+  for (const warning of settings.warnings) warn(warning);
+  const metrics = new Metrics();
+  const gateway = await openGateway(settings, {
+    config: openingConfig(opened.promise),
+    ...(page === undefined ? {} : { siteDirectory: page }),
+    observer: [log.observer, metrics, { runEnded: () => agent?.look() }],
+    routes: [
+      metricsRoute(metrics, {
+        version: programVersion(),
+        isEnabled: () => (config?.settings ?? settings).config.metrics,
+      }),
+    ],
+  });
   let address: AddressInfo;
   try {
     address = await listen(gateway, settings);
@@ -48,45 +96,73 @@ export async function runProgram(flags: Flags, { env, print, warn }: Surrounding
     await gateway.close();
     throw error;
   }
-  const agent = new AgentWorker({
-    choice: settings.agent,
-    accept: (transport) => gateway.accept(transport, { role: 'agent', id: 'main' }),
-    log: warn,
+  if (settings.agent) agent = new ConfiguredAgent({ choice: settings.agent, gateway, log: warn, clock });
+  const code = settings.live.auth.mode === 'none' || !page ? undefined : await gateway.createBootstrapCode();
+  const tookMs = clock.elapsed() - startedAtMs;
+  const start = { settings, address, version: programVersion(), hasPage: page !== undefined, code, env, tookMs };
+  for (const line of greeting(start)) print(line);
+  log.listening({ version: start.version, address: address.address, port: address.port, tookMs });
+  const [{ LiveConfig }, { knownSecrets }] = await Promise.all([
+    import('./live-config.ts'),
+    import('./known-secrets.ts'),
+  ]);
+  log.hide(knownSecrets(settings, flags, env));
+  await log.open();
+  const live = new LiveConfig({
+    settings,
+    ground: {
+      flags,
+      env,
+      now: () => clock.now(),
+      stateDirectory: settings.stateDirectory,
+      configPath: settings.configPath,
+    },
+    apply(next) {
+      const { tls, ...others } = next.live;
+      // Whether the port speaks TLS is fixed at the start.
+      gateway.reconfigure(tls && settings.live.tls ? next.live : others);
+      log.hide(knownSecrets(next, flags, env));
+      log.setLevel(next.config.log.level);
+    },
+    changed(change) {
+      if (change.problem === undefined) agent?.use(live.settings.agent);
+      gateway.configChanged(change).catch((error: unknown) => warn(`A change could not be told: ${messageOf(error)}`));
+    },
+    warn,
     clock,
   });
-  agent.start();
-
-  const code = settings.auth.mode === 'none' || !page ? undefined : await gateway.createBootstrapCode();
-  for (const line of greeting({ settings, address, page, code, env, tookMs: clock.elapsed() - startedAtMs }))
-    print(line);
+  config = live;
+  opened.resolve(live);
+  live.start();
   return {
     address,
     async stop(reason) {
+      live.close();
       await gateway.drain({ reason, restartExpectedMs });
-      agent.cease();
+      agent?.cease();
       await gateway.close();
-      await agent.stop();
+      await agent?.stop();
+      log.stopped();
+      await log.settled();
     },
   };
 }
 
-async function openGateway(
-  settings: Settings,
-  http: Partial<GatewayOptions>,
-  warn: Surroundings['warn'],
-): Promise<Gateway> {
-  const { auth, stateDirectory, agentName, configPath, shown } = settings;
+async function openGateway(settings: Settings, options: Partial<GatewayOptions>): Promise<Gateway> {
+  const { live, stateDirectory, config } = settings;
+  const { name } = config.agent;
   try {
     const store = openingStore(stateDirectory);
     const { createGateway } = await import('@openclaw/server');
     return await createGateway({
       store,
-      auth,
-      agents: [{ id: 'main', ...(agentName === undefined ? {} : { name: agentName }) }],
-      ...http,
+      agents: [{ id: 'main', ...(name === undefined ? {} : { name }) }],
+      ...live,
+      retention: config.retention,
+      ...(config.runs.silenceMs === undefined ? {} : { runSilenceMs: config.runs.silenceMs }),
+      ...(config.runs.agentGraceMs === undefined ? {} : { agentGraceMs: config.runs.agentGraceMs }),
+      ...options,
       version: programVersion(),
-      config: () => ({ path: configPath ?? '', exists: configPath !== undefined, values: shown }),
-      onWarning: (warning, cause) => warn(cause === undefined ? warning : `${warning}: ${messageOf(cause)}`),
     });
   } catch (error) {
     if (!isGatewayError(error)) throw error;
@@ -122,50 +198,6 @@ async function listen(gateway: Gateway, { host, port }: Settings): Promise<Addre
     if (sentence === undefined && !isGatewayError(error)) throw error;
     throw new StartError(ExitCode.address, sentence ?? messageOf(error), { cause: error });
   }
-}
-
-/** What is printed after the start: where to go, and what to know. The token itself is never printed. */
-function greeting(start: {
-  settings: Settings;
-  address: AddressInfo;
-  page: string | undefined;
-  code: string | undefined;
-  env: Surroundings['env'];
-  tookMs: number;
-}): string[] {
-  const { settings, address, page, code, env, tookMs } = start;
-  const host =
-    isLoopback(settings.host) || address.address === '0.0.0.0' || address.address === '::'
-      ? '127.0.0.1'
-      : address.address;
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`;
-  const tilde = settings.stateDirectory.replace(homedir(), '~');
-  const lines = [
-    `Gateway ${programVersion()} at ${url}, started in ${(tookMs / 1000).toFixed(2)} s. State: ${tilde}`,
-    '',
-  ];
-  if (page) lines.push(`  Open   ${url}/${code === undefined ? '' : `#code=${code}`}`);
-  if (env.OPENCLAW_STARTED_BY === 'npm start') lines.push(`  Type   ${chatCommand(settings, address)}`);
-  if (lines.length > 2) lines.push('');
-  if (code !== undefined) lines.push('The link works once, within ten minutes; the page is known after that.');
-  if (settings.tokenFile) lines.push(`Other clients need the token in ${settings.tokenFile.replace(homedir(), '~')}.`);
-  lines.push(
-    settings.agent.kind === 'demo'
-      ? 'No model is configured, so a demo agent answers. --help says how to name one.'
-      : `The agent asks ${settings.agent.about}.`,
-  );
-  return lines;
-}
-
-/** The command that talks to this gateway, with what differs from the defaults. */
-function chatCommand(settings: Settings, address: AddressInfo): string {
-  const variables = [
-    ...(address.port === 18_789 ? [] : [`OPENCLAW_GATEWAY_PORT=${address.port}`]),
-    ...(settings.stateDirectory === `${homedir()}/.openclaw-ws-gateway`
-      ? []
-      : [`OPENCLAW_WS_STATE_DIR=${settings.stateDirectory}`]),
-  ];
-  return [...variables, 'npm run chat -- "hello"'].join(' ');
 }
 
 /** This program's version, from its package.json. */

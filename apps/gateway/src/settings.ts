@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { join } from 'node:path';
-import type { GatewayOptions } from '@openclaw/server';
+import { dirname, join, resolve } from 'node:path';
+import type { AuthOptions, LiveOptions } from '@openclaw/server';
 import { type AgentChoice, chooseAgent } from './agent-choice.ts';
-import { type Config, defaultConfig, readConfig, shownConfig } from './config.ts';
+import type { Config, ReadConfig } from './config.ts';
+import type { Environment } from './config-values.ts';
+import { defaultConfig } from './default-config.ts';
 import { ExitCode, StartError } from './exit.ts';
 import type { Flags } from './flags.ts';
 import { defaultStateDirectory, keptToken, prepareStateDirectory, tokenPath } from './state-directory.ts';
@@ -13,29 +15,59 @@ export interface Settings {
   host: string;
   port: number;
   stateDirectory: string;
-  auth: GatewayOptions['auth'];
-  http: Config['http'];
-  agent: AgentChoice;
-  agentName: string | undefined;
+  /** What can be changed while the gateway runs. */
+  live: LiveOptions;
+  /** What runs in the agent's worker; undefined when agents attach from outside only. */
+  agent: AgentChoice | undefined;
+  /** The directory that is served at `/`, if it is named. */
+  page: string | undefined;
   /** Where the token is kept, if this gateway made it. */
   tokenFile: string | undefined;
-  /** The file that was read, if there was one. */
-  configPath: string | undefined;
-  /** What `config.get` may show. */
+  /** Where the configuration is, or would be. */
+  configPath: string;
+  /** The configuration as it was checked. */
+  config: Config;
+  /** What may be shown of it: secrets as a mark. */
   shown: Record<string, unknown>;
+  /** What a person should know of it. */
+  warnings: readonly string[];
+  /** Files beside it that it rests on: of secrets, of the certificate. */
+  files: readonly string[];
 }
 
 const defaultPort = 18_789;
+/** What is read where there is no file. */
+export const nothingRead: ReadConfig = {
+  config: defaultConfig,
+  shown: { ...defaultConfig },
+  warnings: [],
+  secretFiles: [],
+};
 
 /** Puts flags, environment and configuration together. Creates the state directory. Throws a {@link StartError}. */
-export function resolveSettings(flags: Flags, env: Readonly<Record<string, string | undefined>>): Settings {
+export async function resolveSettings(flags: Flags, env: Environment, now: () => number = Date.now): Promise<Settings> {
+  // The schema is loaded only where there is something to check.
+  const read = async (path: string) => (await import('./config.ts')).readConfig(path, env);
   // An explicit configuration is read first: a mistake in it must not leave a directory behind.
-  const explicit = flags.config === undefined ? undefined : readConfig(flags.config, env);
+  const explicit = flags.config === undefined ? undefined : await read(flags.config);
   const stateDirectory = prepareStateDirectory(flags.stateDirectory ?? defaultStateDirectory());
-  const usualPath = join(stateDirectory, 'config.json5');
-  const configPath = flags.config ?? (existsSync(usualPath) ? usualPath : undefined);
-  const config = explicit ?? (configPath === undefined ? defaultConfig() : readConfig(configPath, env));
+  const configPath = resolve(flags.config ?? join(stateDirectory, 'config.json5'));
+  const found = explicit ?? (existsSync(configPath) ? await read(configPath) : nothingRead);
+  return settingsOf(found, { flags, env, now, stateDirectory, configPath });
+}
 
+/** What stays the same from one configuration to the next. */
+export type SettingsGround = { flags: Flags; env: Environment; now: () => number } & Pick<
+  Settings,
+  'stateDirectory' | 'configPath'
+>;
+
+/** The settings that a configuration stands for. Makes the token that is kept, and the certificate, if there is none yet. */
+export async function settingsOf(
+  { config, shown, warnings, secretFiles }: ReadConfig,
+  ground: SettingsGround,
+): Promise<Settings> {
+  const { flags, env, stateDirectory, configPath } = ground;
   const host = hostOf(flags.bind ?? config.bind ?? 'loopback');
   if (config.auth.mode === 'none' && flags.token === undefined && !isLoopback(host)) {
     throw new StartError(
@@ -44,17 +76,36 @@ export function resolveSettings(flags: Flags, env: Readonly<Record<string, strin
     );
   }
   const { auth, isKept } = authOf(config.auth, flags.token, stateDirectory);
+  const { external, ...agent } = config.agent;
+  const { page, publicUrl, allowedOrigins, allowedHosts, trustedProxies } = config.http;
+  const certificate = config.tls && (await import('./certificate.ts')).certificateOf(config.tls, ground);
   return {
     host,
     port: flags.port ?? config.port ?? defaultPort,
     stateDirectory,
-    auth,
-    http: config.http,
-    agent: chooseAgent(config.agent, flags, env),
-    agentName: config.agent.name,
+    live: {
+      auth,
+      tokens: Object.entries(config.tokens).map(([name, { token, scopes }]) => ({ name, token, scopes })),
+      ...(config.tailscale === undefined ? {} : { tailscale: config.tailscale }),
+      allowedOrigins,
+      allowedHosts,
+      trustedProxies,
+      ...(publicUrl === undefined ? {} : { publicUrl }),
+      ...(certificate === undefined ? {} : { tls: certificate.pair }),
+      limits: config.limits,
+      effects: config.effects,
+      ...(config.hooks === undefined ? {} : { hooks: config.hooks }),
+      openAi: config.openAi,
+      uploads: config.uploads,
+    },
+    agent: external ? undefined : chooseAgent(agent, flags, env),
+    page: page === undefined ? undefined : resolve(dirname(configPath), page),
     tokenFile: isKept ? tokenPath(stateDirectory) : undefined,
     configPath,
-    shown: shownConfig(config),
+    config,
+    shown,
+    warnings,
+    files: [...secretFiles, ...(certificate?.files ?? [])],
   };
 }
 
@@ -62,10 +113,10 @@ function authOf(
   auth: Config['auth'],
   token: string | undefined,
   stateDirectory: string,
-): { auth: GatewayOptions['auth']; isKept: boolean } {
+): { auth: AuthOptions; isKept: boolean } {
   const given = token ?? (auth.mode === 'token' ? auth.token : undefined);
   if (given === undefined && auth.mode !== 'token') return { auth, isKept: false };
-  const password = auth.mode === 'none' || auth.password === undefined ? {} : { password: auth.password };
+  const password = 'password' in auth && auth.password !== undefined ? { password: auth.password } : {};
   return {
     auth: { mode: 'token', token: given ?? keptToken(stateDirectory), ...password },
     isKept: given === undefined,

@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { defaultConfig, parseConfig, readConfig, shownConfig } from '../src/config.ts';
+import { parseConfig, readConfig } from '../src/config.ts';
+import { shownConfig } from '../src/config-redaction.ts';
+import { defaultConfig } from '../src/default-config.ts';
 import type { StartError } from '../src/exit.ts';
+
+const read = (source: string, env = {}) => parseConfig(source, env, 'my.json5').config;
 
 const refused = (source: string, env = {}) => {
   try {
@@ -13,12 +17,11 @@ const refused = (source: string, env = {}) => {
 
 describe('configuration', () => {
   test('an empty file is the default', () => {
-    expect(parseConfig('{}', {}, 'my.json5')).toEqual(defaultConfig());
-    expect(defaultConfig().auth).toEqual({ mode: 'token' });
+    expect(read('{}')).toEqual(defaultConfig);
   });
 
   test('it is JSON5: comments, trailing commas, bare names', () => {
-    expect(parseConfig('{ port: 1, /* where */ bind: "lan", }', {}, 'my.json5')).toMatchObject({
+    expect(read('{ port: 1, /* where */ bind: "lan", }')).toMatchObject({
       port: 1,
       bind: 'lan',
     });
@@ -26,13 +29,13 @@ describe('configuration', () => {
 
   test('${NAME} is the value of the environment, at any depth, and $${ stands for itself', () => {
     const source = '{ auth: { mode: "password", password: "${SECRET}" }, agent: { models: ["a-${TAG}", "$${TAG}"] } }';
-    const config = parseConfig(source, { SECRET: 's', TAG: 'x' }, 'my.json5');
+    const config = read(source, { SECRET: 's', TAG: 'x' });
     expect(config.auth).toEqual({ mode: 'password', password: 's' });
     expect(config.agent.models).toEqual(['a-x', '${TAG}']);
   });
 
   test('a value that looks like a variable is not expanded again', () => {
-    expect(parseConfig('{ bind: "${A}" }', { A: '${B}', B: 'no' }, 'my.json5').bind).toBe('${B}');
+    expect(read('{ bind: "${A}" }', { A: '${B}', B: 'no' }).bind).toBe('${B}');
   });
 
   test.each([
@@ -41,10 +44,11 @@ describe('configuration', () => {
     ['{ prot: 1 }', {}, /"prot" is not a setting/],
     ['{ http: { alowedOrigins: [] } }', {}, /"http\.alowedOrigins" is not a setting/],
     ['{ auth: { mode: "password" } }', {}, /"auth\.password"/],
+    ['{ auth: { mode: "none", token: "x" } }', {}, /"auth\.token" does not go with what else "auth" says/],
     ['{ auth: { mode: "open" } }', {}, /"auth\.mode"/],
     ['{ agent: { apiKey: "${MY_KEY}" } }', {}, /"agent\.apiKey".*MY_KEY/],
     ['{ agent: { baseUrl: "file:///etc/passwd" } }', {}, /"agent\.baseUrl"/],
-    ['{ agent: { mcpServers: { x: {} } } }', {}, /"agent\.mcpServers\.x"/],
+    ['{ agent: { mcpServers: { x: {} } } }', {}, /"agent\.mcpServers\.x\.command" is missing/],
     ['[]', {}, /the file/],
   ])('%s is refused with the place', (source, env, named) => {
     const { message, exitCode } = refused(source, env);
@@ -66,7 +70,7 @@ describe('configuration', () => {
         mcpServers: { files: { command: 'x', env: { KEY: 'hush-4' } }, web: { url: 'http://w', headers: { a: 'hush-5' } } },
       },
     }`;
-    const shown = JSON.stringify(shownConfig(parseConfig(source, {}, 'my.json5')));
+    const shown = JSON.stringify(shownConfig(read(source)));
     expect(shown).not.toContain('hush');
     expect(shown).toContain('http://m/v1');
   });

@@ -52,13 +52,28 @@ describe('flags', () => {
     [['--port=-1'], /"-1"/],
     [['--token='], /--token is empty/],
     [['--state-dir='], /--state-dir/],
-    [['stray'], /'stray'/],
+    [['stray'], /"stray"/],
+    [['check-config', 'stray'], /"stray"/],
+    [['--url', 'ws://a'], /--url/],
   ])('%j is refused with its name, in one sentence, with exit code 64', (args, named) => {
     const { message, exitCode } = refused(args);
     expect(message).toMatch(named);
     expect(message).toMatch(/--help\.$/);
     expect(message).not.toContain('\n');
     expect(exitCode).toBe(64);
+  });
+
+  test('a command comes with the same flags', () => {
+    expect(readFlags(['check-config', '--config', 'c.json5'], {})).toEqual({
+      kind: 'check-config',
+      flags: { config: 'c.json5' },
+    });
+    expect(readFlags(['--port', '1', 'setup-code', '--url', 'wss://a'], {})).toEqual({
+      kind: 'setup-code',
+      flags: { port: 1 },
+      url: 'wss://a',
+    });
+    expect(readFlags(['hash-password'], {})).toEqual({ kind: 'hash-password', flags: {} });
   });
 
   test('help and version win over everything else that is well-formed', () => {

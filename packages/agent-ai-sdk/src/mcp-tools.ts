@@ -42,7 +42,7 @@ export class McpTools {
         return await this.#tools(name, server);
       } catch (error) {
         await this.#forget(name);
-        problems.push(`The MCP server ${name} is not available, so its tools are missing: ${messageOf(error)}`);
+        problems.push(`The MCP server ${name} is not available, so its tools are missing: ${messageOf(error, server)}`);
         return [];
       }
     });
@@ -69,7 +69,7 @@ export class McpTools {
           parameters: inputSchema as ParametersSchema,
           safe: isReading,
           needsApproval: server.approval === 'always' || (server.approval !== 'never' && !isReading),
-          execute: (args, { signal }) => this.#call(name, client, toolName, args, signal),
+          execute: (args, { signal }) => this.#call(name, server, client, toolName, args, signal),
         });
       }
       cursor = page.nextCursor;
@@ -77,7 +77,14 @@ export class McpTools {
     return tools;
   }
 
-  async #call(name: string, client: MCPClient, tool: string, args: unknown, signal: AbortSignal): Promise<unknown> {
+  async #call(
+    name: string,
+    server: McpServer,
+    client: MCPClient,
+    tool: string,
+    args: unknown,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     let answer: Awaited<ReturnType<MCPClient['callTool']>>;
     try {
       answer = await client.callTool({
@@ -88,7 +95,7 @@ export class McpTools {
     } catch (error) {
       // Which errors mean a lost connection is not told apart: a new one is cheap, a dead one would fail forever.
       if (!signal.aborted) await this.#forget(name);
-      throw error;
+      throw new Error(messageOf(error, server), { cause: error });
     }
     const result = readResult(answer);
     if (answer.isError) throw new Error(typeof result === 'string' ? result : JSON.stringify(result));
@@ -123,6 +130,8 @@ async function open(server: McpServer): Promise<MCPClient> {
   const { command, args, env, cwd } = server;
   const transport = new StdioMCPTransport({
     command,
+    // What it prints, its environment perhaps, must not become part of the gateway's log; a pipe that nobody reads would stop it.
+    stderr: 'ignore',
     ...(args ? { args } : {}),
     ...(env ? { env } : {}),
     ...(cwd ? { cwd } : {}),
@@ -145,6 +154,13 @@ function readResult(answer: Awaited<ReturnType<MCPClient['callTool']>>): unknown
   return structuredContent ?? content;
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** The words of an error, without what the server was given in confidence: some repeat what they refuse. */
+function messageOf(error: unknown, server: McpServer): string {
+  const given = 'url' in server ? server.headers : server.env;
+  // `Bearer abc` hides `abc`, too. What is short is no secret, and hiding it would spoil every sentence.
+  const secrets = [...Object.values(given ?? {}), ...('url' in server ? [] : (server.args ?? []))]
+    .flatMap((value) => [value, value.slice(value.indexOf(' ') + 1)])
+    .filter((value) => value.length >= 8);
+  const words = error instanceof Error ? error.message : String(error);
+  return secrets.reduce((text, secret) => text.replaceAll(secret, '[secret]'), words);
 }
