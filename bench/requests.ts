@@ -32,7 +32,7 @@ export async function requestFigures(program: GatewayProgram, peerUrl: string): 
         what: `health, one connection, ${inFlight === 1 ? 'one at a time' : `${inFlight} in flight`}`,
         value: rateOf(results.ours),
         ...(inFlight === 1 ? { goal: '5,000 / 10,000 req/s' } : {}),
-        note: `${blocks} blocks of ${requestsPerBlock.toLocaleString('en')}; ${percentile(ratios, 0.5).toFixed(2)}x of the peer`,
+        note: `${blocks} blocks of ${requestsPerBlock.toLocaleString('en')}; ${percentile(ratios, 0.5).toFixed(2)}x of the peer; without the limit on requests`,
       },
       { what: 'peer: bare ws + JSON, the same', value: rateOf(results.peer) },
     );

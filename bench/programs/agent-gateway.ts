@@ -6,7 +6,12 @@ import { createGateway } from '@openclaw/server';
 import { sqliteStore } from '@openclaw/store-sqlite';
 
 const [directory = '', token = ''] = process.argv.slice(2);
-const gateway = await createGateway({ store: sqliteStore({ directory }), auth: { mode: 'token', token } });
+const gateway = await createGateway({
+  store: sqliteStore({ directory }),
+  auth: { mode: 'token', token },
+  // One connection asks as often as it can.
+  limits: { requestsPerSecond: 1e9, requestBurst: 1e9 },
+});
 const { port1, port2 } = new MessageChannel();
 const worker = new Worker(new URL('./clock-agent.ts', import.meta.url), { workerData: port2, transferList: [port2] });
 worker.once('message', async () => {

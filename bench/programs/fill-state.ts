@@ -34,7 +34,9 @@ const talker = defineAgent({
   },
 });
 
-const gateway = await createGateway({ store, auth: { mode: 'token', token } });
+// One connection asks as often as it can.
+const limits = { requestsPerSecond: 1e9, requestBurst: 1e9 };
+const gateway = await createGateway({ store, auth: { mode: 'token', token }, limits });
 const [agentSide, gatewaySide] = memoryTransportPair();
 gateway.accept(gatewaySide, { role: 'agent', id: 'main' });
 await serve(talker, agentSide).ready;
