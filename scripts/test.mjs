@@ -1,4 +1,5 @@
 // `npm test`: everything that must hold for main. `npm test -- <filter>` runs only the vitest files that match.
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { install, nodeBinary, requireNode, root, run, toolEnvironment } from './toolchain.mjs';
@@ -17,6 +18,7 @@ const leftOut = [];
 const chromium = findChromium();
 if (!chromium)
   leftOut.push('browser tests: no chromium here (Debian: apt-get install chromium; elsewhere set OPENCLAW_CHROMIUM)');
+for (const { program, what, remedy } of missingPrograms()) leftOut.push(`${what}: no ${program} here (${remedy})`);
 
 mkdirSync(cache, { recursive: true });
 if (await check('install (frozen lockfile)', install)) {
@@ -93,6 +95,32 @@ function report() {
 function findChromium() {
   const names = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
   return [process.env.OPENCLAW_CHROMIUM, ...names].find((path) => path && existsSync(path));
+}
+
+/** Programs of the machine that some tests start, and which are not here or not allowed. */
+function missingPrograms() {
+  const proxies = 'the gateway behind real proxies';
+  const empty = 'the gateway in an empty network';
+  const needed = [
+    { program: 'nginx', args: ['-v'], what: proxies, remedy: 'Debian: apt-get install nginx' },
+    { program: 'caddy', args: ['version'], what: proxies, remedy: 'Debian: apt-get install caddy' },
+    { program: 'openssl', args: ['version'], what: proxies, remedy: 'Debian: apt-get install openssl' },
+    { program: 'strace', args: ['-o', '/dev/null', 'true'], what: empty, remedy: 'Debian: apt-get install strace' },
+    { program: 'ip', args: ['-V'], what: empty, remedy: 'Debian: apt-get install iproute2' },
+    {
+      program: 'systemd-analyze',
+      args: ['--version'],
+      what: 'the systemd unit',
+      remedy: 'Debian: apt-get install systemd',
+    },
+  ];
+  const works = (program, args) =>
+    spawnSync(program, args, { stdio: 'ignore', env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` } })
+      .status === 0;
+  const missing = needed.filter(({ program, args }) => !works(program, args));
+  if (!works('unshare', ['-rn', 'true']) && !works('unshare', ['-n', 'true']))
+    missing.push({ program: 'unshare', what: empty, remedy: 'util-linux; and it must be allowed to this user' });
+  return missing;
 }
 
 function seconds(since) {

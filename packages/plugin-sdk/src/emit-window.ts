@@ -27,6 +27,8 @@ const maxInFlight = 8;
 const maxUnackedBytes = 768 * 1024;
 const maxBatchBytes = 192 * 1024;
 const maxBatchParts = 256;
+/** What the gateway adds to a part: the names of its run and session. */
+const frameBytes = 320;
 const retryMs = 500;
 
 /**
@@ -135,18 +137,32 @@ export class EmitWindow {
 
   #flush(): void {
     if (!this.#link || this.#isOver || this.#isRetryDue) return;
-    while (this.#waiting.length > 0 && this.#inFlight.length < maxInFlight) this.#inFlight.push(this.#cutBatch());
+    while (this.#waiting.length > 0 && this.#hasRoomFor(this.#waiting[0]?.weight ?? 0))
+      this.#inFlight.push(this.#cutBatch());
     while (this.#sentCount < this.#inFlight.length) {
       const batch = this.#inFlight[this.#sentCount++] as Batch;
       void this.#send(batch, this.#link);
     }
   }
 
+  /** What is on its way stays below what the gateway takes without an answer: beyond that it would cut the agent off. */
+  #hasRoomFor(weight: number): boolean {
+    if (this.#inFlight.length === 0) return true;
+    return this.#inFlight.length < maxInFlight && this.#bytesOnWay + weight <= maxUnackedBytes;
+  }
+
+  get #bytesOnWay(): number {
+    let bytes = 0;
+    for (const batch of this.#inFlight) bytes += batch.weight;
+    return bytes;
+  }
+
   #cutBatch(): Batch {
+    const most = Math.min(maxBatchBytes, maxUnackedBytes - this.#bytesOnWay);
     let count = 0;
     let weight = 0;
     for (const next of this.#waiting) {
-      if (count > 0 && (count === maxBatchParts || weight + next.weight > maxBatchBytes)) break;
+      if (count > 0 && (count === maxBatchParts || weight + next.weight > most)) break;
       weight += next.weight;
       count++;
     }
@@ -237,8 +253,14 @@ function joinDeltas(earlier: RunPart, later: RunPart): RunPart | undefined {
   return { stream: earlier.stream, data: { ...earlier.data, delta: earlier.data.delta + later.data.delta } };
 }
 
-/** An upper bound that costs no encoding for text: a UTF-16 unit is at most 3 bytes of UTF-8 (escapes are rare). */
+/** What JSON writes as more than three bytes. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const escaped = /[\u0000-\u001f]|\p{Surrogate}/u;
+
+/** An upper bound that costs no encoding for text: a UTF-16 unit is at most 3 bytes of UTF-8, or 6 where it is escaped. */
 function partBytes(part: RunPart): number {
-  if (part.stream === 'assistant' || part.stream === 'thinking') return 160 + 3 * part.data.delta.length;
-  return 160 + 3 * JSON.stringify(part.data).length;
+  if (part.stream !== 'assistant' && part.stream !== 'thinking')
+    return frameBytes + 3 * JSON.stringify(part.data).length;
+  const { delta } = part.data;
+  return frameBytes + (escaped.test(delta) ? 6 : 3) * delta.length;
 }

@@ -5,11 +5,11 @@ export interface EventSenderOptions {
   clock: Clock;
   /** How long a stream may stay silent before it gets a comment line, in ms. */
   heartbeatMs: number;
-  /** How long the other end may take nothing before the socket is cut, in ms. */
+  /** How long the other end may take to take one piece before the socket is cut, in ms. */
   stallMs: number;
 }
 
-/** Bytes that are written at once: a reader that takes so much within {@link EventSenderOptions.stallMs} is not cut. */
+/** Bytes of a piece, written at once: however long an event is, a reader that goes on taking is not cut. */
 const pieceBytes = 65_536;
 
 /**

@@ -44,7 +44,7 @@ export class OpenAiApi {
 
   /** `POST /v1/chat/completions`. */
   async chat(exchange: HttpExchange): Promise<void> {
-    const { request, response } = exchange;
+    const { response } = exchange;
     const caller = await exchange.authorize('operator.write');
     await this.#answering(async () => {
       const { run, isStreaming, includesUsage } = await this.#takeChat(exchange, caller);
@@ -70,7 +70,7 @@ export class OpenAiApi {
 
   /** `POST /v1/responses`. */
   async respond(exchange: HttpExchange): Promise<void> {
-    const { request, response } = exchange;
+    const { response } = exchange;
     const caller = await exchange.authorize('operator.write');
     await this.#answering(async () => {
       const { run, isStreaming, isBackground } = await this.#takeResponse(exchange, caller);

@@ -10,7 +10,7 @@ export interface OpenAiOptions {
   maxOpenAnswers?: number;
   /** How long a stream may stay silent before it gets a comment line, in ms. Default 15,000. */
   heartbeatMs?: number;
-  /** How long a reader may take nothing before its stream is cut, in ms; the run goes on. Default 60,000. */
+  /** How long a reader may take nothing (of a stream: less than 64 KiB that wait) before it is cut, in ms; the run goes on. Default 60,000. */
   stallMs?: number;
 }
 
