@@ -13,7 +13,8 @@ export default defineConfig({
       'test/**/*.test.ts',
     ],
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores of a small machine: some files wait for minutes without working.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 30_000,
   },

@@ -41,7 +41,9 @@ export function connect(options: ConnectOptions): Gateway {
     prepare,
   } = options;
   const { url, urls = [], dialer } = options;
-  const dialers = dialer ? [dialer] : [url, ...urls].map((each) => webSocketDialer({ ...options, url: each }));
+  const dialers = dialer
+    ? [dialer]
+    : [url, ...urls].map((each, at) => webSocketDialer({ ...options, url: each, hasNext: at < urls.length }));
   /** Counts addresses that could not be reached: each makes room for the next one. */
   let address = 0;
   const limits = { ...defaultLimits, ...options.limits };
@@ -73,7 +75,8 @@ export function connect(options: ConnectOptions): Gateway {
     { clock, random, dialer: () => (dialers[address % dialers.length] as Dialer)(), handshake, limits, page },
     {
       state(change) {
-        if (change.dial) address++;
+        // Also where dialing threw, as browsers do for ws:// in a page of https://.
+        if (change.previous === 'dialing' && change.retryAtMs) address++;
         emit('state', change);
       },
       hello: (greeting) => void admitted(greeting),

@@ -10,9 +10,11 @@ export interface DialedTransport extends Transport {
 /** Opens a new transport to the gateway; called for every attempt. Throwing counts as a failed attempt. */
 export type Dialer = () => DialedTransport;
 
-/** Where a WebSocket leads, and how it gets there. All but `url` is for Node only. */
+/** Where a WebSocket leads, and how it gets there. All but `url` and `hasNext` is for Node only. */
 export interface DialOptions {
   url?: string | undefined;
+  /** Another address follows it: what asks to wait does not keep that one waiting. */
+  hasNext?: boolean | undefined;
   /** HTTP headers of the upgrade. */
   headers?: Readonly<Record<string, string>> | undefined;
   /** The proxy, or false for none. Default: what the environment says. */

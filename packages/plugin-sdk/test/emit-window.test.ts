@@ -54,6 +54,25 @@ describe('emits', () => {
     ]);
   });
 
+  test('on their way at a time stay below what the gateway takes without an answer, however much is said at once', async () => {
+    const { window, sent, say } = windowUnderTest();
+    window.attach();
+    // Six bytes each in JSON.
+    for (let count = 0; count < 40; count++) say('\u0001'.repeat(10_000));
+    let unanswered = 0;
+    for (let answered = 0; answered < 40; ) {
+      await settle();
+      const waiting = sent.slice(answered);
+      if (waiting.length === 0) break;
+      const bytes = waiting.reduce((sum, { parts }) => sum + JSON.stringify(parts).length, 0);
+      unanswered = Math.max(unanswered, bytes);
+      waiting[0]?.ok();
+      answered++;
+    }
+    expect(unanswered).toBeLessThan(1_048_576);
+    expect(sent.flatMap(({ parts }) => parts).length).toBeGreaterThan(10);
+  });
+
   test('wait without a connection, and go out when there is one', async () => {
     const { window, say, numbers } = windowUnderTest();
     say('a');

@@ -103,6 +103,17 @@ describe('wrong credentials', () => {
     await gateway.join({ from: '2001:db8:0:1::77' });
   });
 
+  test('can’t be made forgotten by a token that may do less than what is guessed', async () => {
+    const tokens = [{ name: 'screen', token: 'a-token-of-its-own', scopes: ['operator.read'] }];
+    const gateway = await Identities.open({ tokens, limits: { handshakeBurst: 100 } });
+    const from = '203.0.113.9';
+    const right = { auth: { token: 'a-token-of-its-own' } };
+    for (let n = 0; n < 9; n++) await gateway.refused({ from, changes: wrong });
+    await gateway.join({ from, changes: right });
+    await gateway.refused({ from, changes: wrong });
+    expect((await gateway.refused({ from, changes: right })).error.details.code).toBe('AUTH_RATE_LIMITED');
+  });
+
   test('can’t lock out a device whose key one does not have', async () => {
     const gateway = await Identities.open();
     const [device, thief] = [makeDevice(), makeDevice()];

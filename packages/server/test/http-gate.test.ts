@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import type { HttpCaller } from '../src/http/route.ts';
 import { type GatewayOptions, hashPassword } from '../src/index.ts';
@@ -125,6 +126,40 @@ describe('over HTTP', () => {
     await expect(cut.read()).rejects.toThrow();
     answers.get('token:other')?.end(' and ended');
     expect(new TextDecoder().decode((await kept.read()).value)).toBe(' and ended');
+  });
+
+  test('an answer is cut by its own credential, whatever else is asked on its socket', async () => {
+    let begun = () => {};
+    const isBegun = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const { gateway } = await open({
+      routes: [
+        {
+          path: '/long',
+          methods: ['GET'],
+          async handle({ authorize, response, query }) {
+            await authorize('operator.read');
+            if (query.has('quick')) begun();
+            else response.write('begun');
+          },
+        },
+      ],
+    });
+    const owner = await gateway.join();
+    const make = async (id: string) => (await owner.ask('tokens.create', { role: 'operator', id })).payload;
+    const [one, other] = [await make('one'), await make('other')];
+    const { port } = new URL(gateway.origin);
+    const socket = connect(Number(port), '127.0.0.1');
+    const isCut = new Promise<void>((resolve) => socket.on('close', () => resolve()));
+    socket.on('error', () => undefined);
+    socket.resume();
+    const request = (path: string, { token }: { token: string }) =>
+      `GET ${path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`;
+    socket.write(request('/long', one) + request('/long?quick', other));
+    await isBegun;
+    await owner.ask('tokens.revoke', { tokenId: one.tokenId });
+    await isCut;
   });
 
   test('a refusal is in the audit trail, without what was given', async () => {

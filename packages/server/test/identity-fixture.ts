@@ -20,6 +20,8 @@ export interface Member {
   hello: AnyFrame;
   /** Everything but answers, in the order in which it came. */
   events: AnyFrame[];
+  /** Every answer, in the order in which it came. */
+  answers: AnyFrame[];
   closed: Promise<{ code: number; reason: string }>;
   ask(method: string, params?: object): Promise<AnyFrame>;
   /** The next event of this name that was not taken yet. */
@@ -104,6 +106,7 @@ export class Identities {
 
 function memberOf(client: RawClient, hello: AnyFrame): Member {
   const events: AnyFrame[] = [];
+  const answers: AnyFrame[] = [];
   const waiting: (() => void)[] = [];
   const asked = new Map<string, (answer: AnyFrame) => void>();
   const taken = new Set<AnyFrame>();
@@ -111,8 +114,10 @@ function memberOf(client: RawClient, hello: AnyFrame): Member {
   const listen = async () => {
     for (;;) {
       const frame = await client.next();
-      if (frame.type === 'res') asked.get(frame.id)?.(frame);
-      else events.push(frame);
+      if (frame.type === 'res') {
+        answers.push(frame);
+        asked.get(frame.id)?.(frame);
+      } else events.push(frame);
       for (const wake of waiting.splice(0)) wake();
     }
   };
@@ -120,6 +125,7 @@ function memberOf(client: RawClient, hello: AnyFrame): Member {
   return {
     hello,
     events,
+    answers,
     closed: client.closed,
     ask(method, params = {}) {
       const id = `q${++count}`;

@@ -139,6 +139,30 @@ test('a request that waits for the disk when its sender is cut changes nothing a
   expect(JSON.stringify(messages)).not.toContain('too late');
 });
 
+test('what was asked for is not told any more to whoever may not read it when it is there', async () => {
+  const gateway = await Identities.open();
+  const [owner, device] = [await gateway.join(), makeDevice()];
+  const made = (await owner.ask('tokens.create', { role: 'agent', id: 'main' })).payload;
+  const agent = await gateway.join({ changes: { role: 'agent', caps: ['streams'], auth: { token: made.token } } });
+  await agent.ask('agent.attach', { instance: 'one' });
+  const member = await gateway.join({ device });
+  const run = { runId: 'r1' };
+  const first = member.ask('agent', { message: 'hello', idempotencyKey: 'r1' });
+  expect((await first).payload).toMatchObject({ ...run, status: 'accepted' });
+  const waited = member.ask('agent.wait', { ...run, timeoutMs: 60_000 });
+  await member.ask('health');
+  const scopes = ['operator.pairing'];
+  await owner.ask('device.token.rotate', { deviceId: device.id, role: 'operator', scopes });
+  await agent.ask('run.start', run);
+  const text = { stream: 'assistant', data: { itemId: 'a', at: 0, delta: 'a secret answer' } };
+  const parts = [text, { stream: 'lifecycle', data: { phase: 'end', stopReason: 'stop' } }];
+  expect((await agent.ask('run.emit', { ...run, n: 1, parts })).ok).toBe(true);
+  expect((await waited).error).toMatchObject({ code: 'FORBIDDEN', details: { missingScope: 'operator.write' } });
+  await owner.ask('chat.history', { sessionKey: 'main' });
+  await member.ask('health');
+  expect(JSON.stringify(member.answers)).not.toContain('a secret answer');
+});
+
 describe('a device', () => {
   test('that is removed is cut whatever it came in with, and its tokens are worth nothing', async () => {
     const gateway = await Identities.open();

@@ -43,7 +43,7 @@ function isInRange(host: string, range: string): boolean {
   const [network = '', bits = ''] = range.split('/');
   const family = isIP(network);
   const prefix = Number(bits);
-  if (family === 0 || bits === '' || !(prefix >= 0 && prefix <= (family === 6 ? 128 : 32))) return false;
+  if (family === 0 || !/^\d+$/.test(bits) || prefix > (family === 6 ? 128 : 32)) return false;
   const list = new BlockList();
   list.addSubnet(network, prefix, family === 6 ? 'ipv6' : 'ipv4');
   return list.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4');

@@ -49,6 +49,11 @@ class NodeTransport implements DialedTransport {
   }
 
   get failure(): DialFailure {
+    const { retryAfterMs: _waits, ...failure } = this.#found();
+    return this.#options.hasNext ? failure : this.#found();
+  }
+
+  #found(): DialFailure {
     const place = authority(this.#target);
     if (this.#failure) return this.#failure;
     if (!this.#isOpened) return dialFailure('timeout', `${place}, while ${this.#step}`);
@@ -89,7 +94,7 @@ class NodeTransport implements DialedTransport {
           },
           message: events.message,
           failed: (failure) => {
-            this.#failure ??= failure;
+            this.#failure = failure;
           },
           closed,
         });

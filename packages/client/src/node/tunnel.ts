@@ -1,6 +1,6 @@
 import { type ClientRequest, request as plainRequest } from 'node:http';
 import { request as secureRequest } from 'node:https';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { ownFailure } from './dial-problem.ts';
 import { retryAfterMs } from './http-answer.ts';
 import { trusting } from './secured.ts';
@@ -28,6 +28,8 @@ export function tunnel(proxy: string, attempt: Attempt): Promise<Socket> {
         ...way,
         path: authority(attempt),
         agent: false,
+        // The certificate has to be the proxy's; Node would take the name of the header `host`, which is the gateway's.
+        ...(isSecure ? { servername: isIP(host) ? '' : host } : {}),
         ...(isSecure && attempt.ca !== undefined ? { secureContext: trusting(attempt.ca) } : {}),
         signal: attempt.signal,
         headers: {

@@ -20,7 +20,7 @@ export interface OpenedSocket {
 export interface SocketEvents {
   opened(): void;
   message(text: string): void;
-  /** Why it will close. */
+  /** Why it will close. Told again when it is known better. */
   failed(failure: DialFailure): void;
   /** The end; exactly once. */
   closed(code: number, reason: string): void;
@@ -30,6 +30,7 @@ export interface SocketEvents {
 export function openWebSocket(attempt: Attempt, events: SocketEvents): OpenedSocket {
   const { url, headers, signal } = attempt;
   let isOpened = false;
+  let isAnswered = false;
   let problem = '';
   const socket = new WebSocket(url as string, [], {
     headers: { ...headers },
@@ -56,13 +57,18 @@ export function openWebSocket(attempt: Attempt, events: SocketEvents): OpenedSoc
   socket.on('message', (data) => events.message(String(data)));
   socket.on('unexpected-response', (_request, response: IncomingMessage) => {
     const { statusCode = 0, headers: answered } = response;
+    const tell = (body: string) => events.failed(answerFailure({ status: statusCode, headers: answered, body }, attempt));
+    isAnswered = true;
+    // Its body makes it more exact, but may never come to an end.
+    tell('');
     readBeginning(response, (body) => {
-      events.failed(answerFailure({ status: statusCode, headers: answered, body }, attempt));
+      tell(body);
       socket.terminate();
     });
   });
   socket.on('error', (error) => {
     problem = error.message;
+    if (isAnswered) return;
     const failure = problemFailure(error, attempt, isOpened);
     if (failure) events.failed(failure);
   });

@@ -22,6 +22,8 @@ interface HttpRunRecord {
   createdAtMs: number;
   /** The run whose session it went on in, if the request named one. */
   previousId?: string;
+  /** The session was made for this request alone, which named none. */
+  isOwnSession?: true;
 }
 
 /** A run that came by HTTP, and where to read it. */
@@ -94,6 +96,7 @@ export class HttpRuns {
           model,
           createdAtMs: clock.now(),
           ...(previousId === undefined ? {} : { previousId }),
+          ...(request.sessionKey === undefined ? { isOwnSession: true as const } : {}),
         };
         documents.set(kind, runId, record);
       },
@@ -145,8 +148,23 @@ export class HttpRuns {
     const { clock, documents, ledger } = this.#parts;
     if (clock.elapsed() - this.#prunedAtMs < pruneEveryMs) return;
     this.#prunedAtMs = clock.elapsed();
-    for (const [runId] of documents.entries<HttpRunRecord>(kind))
-      if (!ledger.ofRun(runId)) documents.set(kind, runId, undefined, { durable: false });
+    for (const [runId, record] of documents.entries<HttpRunRecord>(kind)) {
+      if (ledger.ofRun(runId)) continue;
+      documents.set(kind, runId, undefined, { durable: false });
+      if (record.isOwnSession) void this.#dropSession(record).catch(() => undefined);
+    }
+  }
+
+  /** Erases a session that a request left behind, unless somebody took it up: unpacked it, wrote in it, or goes on in it. */
+  async #dropSession({ sessionKey, sessionId }: HttpRunRecord): Promise<void> {
+    const { documents, sessions } = this.#parts;
+    const stream = sessions.current(await sessions.open(sessionKey));
+    const { entry, runs, inputs, messages } = stream.state;
+    const isIdle = runs.length === 0 && inputs.length === 0;
+    if (entry?.sessionId !== sessionId || !entry.archived || !isIdle || stream.isDeleted) return;
+    if (messages.some(({ role, source }) => role === 'user' && source?.kind !== 'http')) return;
+    if (documents.entries<HttpRunRecord>(kind).some(([, other]) => other.sessionId === sessionId)) return;
+    sessions.delete(stream);
   }
 }
 
