@@ -253,6 +253,10 @@ describe('TLS', () => {
       details: { dialCode: 'tls-pin-mismatch' },
     });
     expectDial(await ended, 'tls-pin-mismatch', /someone is in between/);
+    const { port } = await keep(connectProxy());
+    const through = await firstLoss({ url: secretUrl(server.port, 'wss'), pin, proxy: `http://127.0.0.1:${port}` });
+    expectDial(through, 'tls-pin-mismatch');
+    expect(through.state).toBe('failed');
     expect(received).toEqual([]);
   });
 
@@ -304,6 +308,13 @@ describe('a way through', () => {
     expect(await say({ url: `wss://localhost:${secure.port}`, proxy: through, ca })).toBe('You said: hello');
     expect(proxy.asked).toHaveLength(1);
     expectDial(await firstLoss({ url: secretUrl(secure.port, 'wss'), proxy: through }), 'proxy-unreachable');
+    // The certificate is judged by the name of the proxy, not by that of the gateway.
+    const named = await keep(startGateway({ allowedHosts: ['gateway.invalid'] }));
+    expect(await say({ url: `ws://gateway.invalid:${named.port}`, proxy: through, ca })).toBe('You said: hello');
+    const posing = await keep(connectProxy('ada:lovelace', certificate('other-name')));
+    const posed = await firstLoss({ url: secretUrl(1), proxy: `https://ada:lovelace@localhost:${posing.port}`, ca });
+    expectDial(posed, 'proxy-unreachable', /ALTNAME/);
+    expect(posing.asked).toEqual([]);
   });
 
   test('by the proxy of the environment, which is passed by for NO_PROXY and for loopback', async () => {

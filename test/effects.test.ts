@@ -100,8 +100,25 @@ describe('a run that a webhook started', () => {
     const { running, operator } = await door({}, { agent, sent });
     const runId = await hook(running, 'mail everyone');
     expect(await outcome(operator, runId)).toMatchObject({ status: 'error' });
-    const { messages } = await operator.request('chat.history', { sessionKey: 'main', limit: 10 });
+    const { messages } = await operator.request('chat.history', { sessionKey: 'hook:agent', limit: 10 });
+    expect(JSON.stringify(messages)).toContain('mail everyone');
     expect(JSON.stringify(messages)).not.toContain('sent under');
+  });
+
+  test('makes one call by one answer, also when its agent gives the next call the same id', async () => {
+    const sent: string[] = [];
+    const agent = defineAgent({
+      async *run({ call }): AsyncIterable<AgentPart> {
+        for (const to of ['Ada', 'everyone'])
+          yield* call({ toolCallId: 'mail', name: 'mail', args: { to } }, () => sent.push(to));
+      },
+    });
+    const { running, operator } = await door({}, { agent, sent });
+    const runId = await hook(running, 'mail Ada');
+    const { approvalId: id } = await nextApproval(operator);
+    await operator.request('approvals.resolve', { id, decision: 'allow', idempotencyKey: 'the-answer' });
+    expect(await outcome(operator, runId)).toMatchObject({ status: 'error' });
+    expect(sent).toEqual(['Ada']);
   });
 
   test('an operator’s own message needs nobody’s approval', async () => {

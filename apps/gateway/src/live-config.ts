@@ -150,6 +150,12 @@ export class LiveConfig implements ConfigPort {
     let edited: Awaited<ReturnType<typeof editedConfig>>;
     try {
       edited = await editedConfig(kind, edit.raw, before, this.#options.ground);
+    } catch (error) {
+      throw this.#refusal(error, edit);
+    }
+    // Whoever asked may have lost the right to while the file was read.
+    edit.assertAllowed();
+    try {
       this.#options.apply(edited.settings);
     } catch (error) {
       throw this.#refusal(error, edit);

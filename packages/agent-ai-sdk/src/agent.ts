@@ -207,11 +207,21 @@ async function* carryOutOne(
 function callsOfOpenStep({ journal: { open } }: RunContext, tools: ReadonlyMap<string, AgentTool>): ModelCall[] {
   const begun = new Set(open.flatMap((part) => (part.type === 'tool' ? [part.toolCallId] : [])));
   return open.flatMap((part): ModelCall[] => {
-    if (part.type === 'tool') return [{ toolCallId: part.toolCallId, toolName: part.name, input: part.args }];
+    if (part.type === 'tool') {
+      const { toolCallId, name: toolName, args: input } = part;
+      return [{ toolCallId, toolName, input, ...(part.isFinished ? {} : cutInput(input)) }];
+    }
     if (part.type !== 'approval' || part.toolCallId === undefined || begun.has(part.toolCallId)) return [];
+    const { toolCallId, args: input } = part;
     const tool = toolByTitle(tools, part.title);
-    return tool ? [{ toolCallId: part.toolCallId, toolName: tool.name, input: part.args }] : [];
+    return tool ? [{ toolCallId, toolName: tool.name, input, ...cutInput(input) }] : [];
   });
+}
+
+/** Long arguments are cut where they are kept; a tool must not be given what is left of them. */
+function cutInput(input: unknown): Pick<ModelCall, 'problem'> {
+  if (typeof input !== 'string') return {};
+  return { problem: 'The arguments were too long to be kept over a restart. Make the call again.' };
 }
 
 /** An approval names its tool by what the person saw. */

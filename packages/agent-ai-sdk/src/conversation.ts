@@ -5,6 +5,8 @@ import type { FilePart, ModelMessage, TextPart, ToolCallPart, ToolResultPart } f
 /** How many of the newest messages with files have those files sent along; of older ones only the name is told. */
 const fileMessages = 3;
 const maxTextFileBytes = 64 * 1024;
+/** Bytes of the files of one request, of which the newest come first: as base64, providers take little more. */
+const maxFilesBytes = 20 * 1_048_576;
 const textTypes = /^(text\/|application\/(json|xml|yaml|x-yaml|javascript|toml))/;
 const fileTypes = /^(image\/(png|jpeg|gif|webp)|application\/pdf)/;
 
@@ -20,10 +22,13 @@ export function toolAnswer(toolCallId: string, toolName: string, result: unknown
 /** A transcript as a model reads it. Thinking is left out; a tool call without its answer is too, and the other way round. */
 export async function modelMessages(messages: readonly Message[], readMedia: ReadMedia): Promise<ModelMessage[]> {
   const withFiles = messages.filter(({ content }) => content.some(({ type }) => type === 'media')).slice(-fileMessages);
+  const fitting = fittingFiles(withFiles);
   const converted = messages.map(async (message): Promise<ModelMessage[]> => {
     if (message.role === 'assistant') return turn(message.content);
     const parts = await Promise.all(
-      message.content.map((block) => userPart(block, withFiles.includes(message) ? readMedia : undefined)),
+      message.content.map((block) =>
+        userPart(block, withFiles.includes(message) ? readMedia : undefined, fitting.has(block)),
+      ),
     );
     const content = parts.flat();
     const words = noteOn(message);
@@ -127,7 +132,27 @@ class TurnWriter {
   }
 }
 
-async function userPart(block: ContentBlock, readMedia: ReadMedia | undefined): Promise<(TextPart | FilePart)[]> {
+/** The files that may be read whole, so that no request holds more than a provider takes. */
+function fittingFiles(messages: readonly Message[]): ReadonlySet<ContentBlock> {
+  const fitting = new Set<ContentBlock>();
+  let left = maxFilesBytes;
+  for (const block of messages.flatMap(({ content }) => content).reverse()) {
+    if (block.type !== 'media') continue;
+    const { mimeType, sizeBytes } = block.media;
+    const isText = textTypes.test(mimeType);
+    if ((!isText && !fileTypes.test(mimeType)) || sizeBytes > Math.min(left, isText ? maxTextFileBytes : left))
+      continue;
+    fitting.add(block);
+    left -= sizeBytes;
+  }
+  return fitting;
+}
+
+async function userPart(
+  block: ContentBlock,
+  readMedia: ReadMedia | undefined,
+  isFitting: boolean,
+): Promise<(TextPart | FilePart)[]> {
   if (block.type === 'text') return block.text === '' ? [] : [{ type: 'text', text: block.text }];
   if (block.type !== 'media') return [];
   const { media } = block;
@@ -138,7 +163,7 @@ async function userPart(block: ContentBlock, readMedia: ReadMedia | undefined): 
   if (!readMedia) return mention('sent earlier');
   const isText = textTypes.test(media.mimeType);
   if (!isText && !fileTypes.test(media.mimeType)) return mention('a kind of file that you cannot read');
-  if (isText && media.sizeBytes > maxTextFileBytes) return mention('too long to read here');
+  if (!isFitting) return mention('too long to read here');
   const bytes = await readMedia(media);
   if (isText) return [{ type: 'text', text: `[${name}]\n${new TextDecoder().decode(bytes)}` }];
   return [

@@ -24,7 +24,7 @@ const connectTimeoutMs = 15_000;
 
 /**
  * The tools of configured MCP servers. Connects at the first use, keeps the connections, and tries a lost server again at
- * the next use. A tool that says `readOnlyHint` is `safe`.
+ * the next use. A tool that says `readOnlyHint` is `safe`: a configured server is believed.
  */
 export class McpTools {
   #servers: [string, McpServer][];

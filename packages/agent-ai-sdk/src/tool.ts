@@ -12,7 +12,10 @@ interface ToolDeclaration {
   title?: string;
   /** JSON Schema of the arguments. Default: none. */
   parameters?: ParametersSchema;
-  /** True when a call may be repeated after a crash (it only reads, or twice is as good as once). Default false. */
+  /**
+   * True when a call changes nothing in the world: it may be repeated after a crash, and runs from outside make it without a
+   * question. Default false.
+   */
   safe?: boolean;
   /** Whether a person is asked before each call. */
   needsApproval?: boolean;

@@ -17,13 +17,13 @@ export interface DeviceChallenge {
 export interface DeviceSigner {
   (challenge: DeviceChallenge): Promise<ConnectParams['device']>;
   /**
-   * Gives the keeper of the device's tokens for the gateway at `url`; called once by each client. `notice` is told of what works
-   * in part only. Without it, tokens live as long as the client.
+   * Gives the keeper of the device's tokens for a role at the gateway at `url`; called once by each client. `notice` is told of
+   * what works in part only. Without it, tokens live as long as the client.
    */
-  attach?(url: string, notice: (notice: Notice) => void): DeviceTokenKeeper;
+  attach?(url: string, notice: (notice: Notice) => void, role?: string): DeviceTokenKeeper;
 }
 
-/** Keeps the device token of one gateway. */
+/** Keeps the device token of one role at one gateway. */
 export interface DeviceTokenKeeper {
   /** The token that was saved last. A rejection puts the attempt off. */
   load(): Promise<string | undefined>;

@@ -35,7 +35,7 @@ export function makeHandshake(options: ConnectOptions, clock: Clock, notice: (no
   const { token, password, device, client, role = 'operator' } = options;
   const { scopes = role === 'operator' ? defaultScopes : [] } = options;
   let { deviceToken, bootstrapToken } = options;
-  const kept = device?.attach?.(options.url ?? '', notice);
+  const kept = device?.attach?.(options.url ?? '', notice, role);
   // A shared token stays what it is: a device token would only be in its way.
   const isShared = token !== undefined || password !== undefined;
   return {

@@ -1,9 +1,15 @@
 import { createPublicKey, verify } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Notice, parseSetupCode } from '@openclaw/client';
-import { type DeviceStore, deviceIdentity, localDeviceStore, memoryDeviceStore } from '@openclaw/client/device';
+import {
+  type DeviceRecord,
+  type DeviceStore,
+  deviceIdentity,
+  localDeviceStore,
+  memoryDeviceStore,
+} from '@openclaw/client/device';
 import { fileDeviceStore } from '@openclaw/client/device-file';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { FakeGateway } from './fake-gateway.ts';
@@ -95,12 +101,71 @@ describe.each(stores)('a device identity kept in %s', (_name, makeStore) => {
 });
 
 describe('a device identity', () => {
-  test('made by two pages at once is one', async () => {
-    const store = localDeviceStore(textStorage());
+  test.each(stores)('made by two pages at once is one, in %s', async (_name, makeStore) => {
+    const store = await makeStore();
     const [a, b] = await Promise.all([deviceIdentity({ store }).status(), deviceIdentity({ store }).status()]);
     const kept = await deviceIdentity({ store }).status();
-    expect([a, b]).toContainEqual(kept);
+    expect([a, b]).toEqual([kept, kept]);
   });
+
+  test('made by two processes at once is one, in a file that is not there yet', async () => {
+    const path = join(await temporary(), 'device.json');
+    const pages = [1, 2, 3, 4].map(() => deviceIdentity({ store: fileDeviceStore(path) }).status());
+    const kept = await Promise.all(pages);
+    expect(kept).toEqual(Array(4).fill(await deviceIdentity({ store: fileDeviceStore(path) }).status()));
+    expect(await readdir(dirname(path))).toEqual(['device.json']);
+  });
+
+  test('keeps one token for each role at a gateway', async () => {
+    const store = memoryDeviceStore();
+    for (const role of ['operator', 'node'] as const) {
+      const fake = new FakeGateway();
+      fake.auth = { deviceToken: `token of ${role}` };
+      await connected({ role, device: deviceIdentity({ store }) }, fake);
+    }
+    const tokens = { 'ws://gateway.example:1/': 'token of operator', 'ws://gateway.example:1/#node': 'token of node' };
+    await vi.waitFor(async () => expect((await store.load())?.tokens).toEqual(tokens));
+    const again = await connected({ role: 'node', device: deviceIdentity({ store }) });
+    expect(again.sent).toMatchObject({ auth: { deviceToken: 'token of node' } });
+  });
+
+  test('does not drop a token that another page got since, nor put one beside another identity', async () => {
+    const store = memoryDeviceStore();
+    const mine = deviceIdentity({ store });
+    const notices: Notice[] = [];
+    const keeper = mine.attach('ws://x/', (notice) => notices.push(notice));
+    keeper.save('old');
+    expect(await keeper.load()).toBe('old');
+    deviceIdentity({ store })
+      .attach('ws://x/', () => {})
+      .save('new');
+    await vi.waitFor(async () => expect((await store.load())?.tokens).toEqual({ 'ws://x/': 'new' }));
+    keeper.save(undefined);
+    expect(await keeper.load()).toBe('new');
+    expect((await store.load())?.tokens).toEqual({ 'ws://x/': 'new' });
+    keeper.save(undefined);
+    expect(await keeper.load()).toBeUndefined();
+    expect((await store.load())?.tokens).toEqual({});
+    expect(notices).toEqual([]);
+
+    const other = memoryDeviceStore();
+    await deviceIdentity({ store: other }).status();
+    await store.save((await other.load()) as DeviceRecord);
+    keeper.save('mine');
+    await vi.waitFor(() => expect(notices).toMatchObject([{ code: 'device-not-kept' }]));
+    expect((await store.load())?.tokens).toEqual({});
+  });
+
+  test.each(['{}', '{"version":2,"tokens":{}}', '[]', '"text"', '7'])(
+    'does not write over a file that holds something else: %s',
+    async (text) => {
+      const path = join(await temporary(), 'config.json');
+      await writeFile(path, text);
+      const { states } = await connected({ token: 't', device: deviceIdentity({ store: fileDeviceStore(path) }) });
+      expect(states.at(-1)).toMatchObject({ state: 'backoff', reason: expect.stringContaining('no device') });
+      expect(await readFile(path, 'utf8')).toBe(text);
+    },
+  );
 
   test('leaves the private key unreadable where the store keeps keys, and in a file that only its owner reads', async () => {
     const store = memoryDeviceStore();

@@ -73,6 +73,42 @@ describe('the WebSocket dialer of Node', () => {
     http.close();
   });
 
+  test('what asks to wait does not keep the next address waiting, only the next round', async () => {
+    const asked: string[] = [];
+    const busy = createServer().on('upgrade', (request, socket) => {
+      asked.push(request.url ?? '');
+      socket.end('HTTP/1.1 503 Busy\r\nretry-after: 600\r\nconnection: close\r\n\r\n');
+    });
+    await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve));
+    const { port } = busy.address() as AddressInfo;
+    const waits: number[] = [];
+    const at = `ws://127.0.0.1:${port}`;
+    const gateway = connect({ url: `${at}/1`, urls: [`${at}/2`], random: () => 0 });
+    gateway.on('state', ({ retryAtMs }) => retryAtMs && waits.push(retryAtMs - Date.now()));
+    await vi.waitFor(() => expect(waits).toHaveLength(2));
+    gateway.close();
+    busy.close();
+    expect(asked).toEqual(['/1', '/2']);
+    expect(waits.map((ms) => ms > 500_000)).toEqual([false, true]);
+  });
+
+  test('knows an answer by its head, however slowly its body comes', async () => {
+    const sockets: Duplex[] = [];
+    const http = createServer().on('upgrade', (_request, socket) => {
+      sockets.push(socket);
+      socket.write('HTTP/1.1 403 No\r\ncontent-length: 99\r\n\r\n{');
+    });
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    const { port } = http.address() as AddressInfo;
+    const transport = webSocketDialer({ url: `ws://127.0.0.1:${port}` })();
+    transport.open({ message() {}, drained() {}, closed() {} });
+    await vi.waitFor(() => expect(transport.failure).toMatchObject({ code: 'forbidden', status: 403 }));
+    transport.close(1000, 'given up');
+    expect(transport.failure?.code).toBe('forbidden');
+    for (const socket of sockets) socket.destroy();
+    http.close();
+  });
+
   test('given up while it connects, it ends with it', async () => {
     const http = createServer();
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));

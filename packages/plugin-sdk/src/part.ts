@@ -6,7 +6,10 @@ export type ErrorKind = NonNullable<RunPartData<'lifecycle'>['errorKind']>;
 /** Tokens used; leave out what is not known. */
 export type Usage = RunPartData<'usage'>;
 
-/** A tool call as an agent names it. `safe` means that it may be repeated after a crash. */
+/**
+ * A tool call as an agent names it. `safe` means that it changes nothing in the world: it may be repeated after a crash, and a
+ * run from outside makes it without a question.
+ */
 export interface ToolCall {
   toolCallId: string;
   name: string;

@@ -121,6 +121,7 @@ class RunningGateway implements Gateway {
       ...accessMethods(this.#parts, {
         access: this.#edge.access,
         pin: () => this.#edge.certificatePin,
+        port: () => this.#edge.address?.port,
         localHosts: () => networkHosts(this.#edge.address),
       }),
       ...chatMethods(this.#parts),

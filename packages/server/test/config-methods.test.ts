@@ -46,8 +46,8 @@ describe('the configuration by method', () => {
     expect(await caller.ask('config.patch', { raw: '{ port: 1 }', baseHash: 'a' })).toMatchObject({ payload: change });
     expect(await caller.ask('config.set', { raw: '{ port: 2 }', baseHash: 'a' })).toMatchObject({ payload: change });
     expect(edits).toEqual([
-      { raw: '{ port: 1 }', baseHash: 'a', by: expect.stringMatching(/./) },
-      { raw: '{ port: 2 }', baseHash: 'a', by: edits[0]?.by },
+      { raw: '{ port: 1 }', baseHash: 'a', by: expect.stringMatching(/./), assertAllowed: expect.any(Function) },
+      { raw: '{ port: 2 }', baseHash: 'a', by: edits[0]?.by, assertAllowed: expect.any(Function) },
     ]);
   });
 

@@ -167,6 +167,7 @@ describe('a device', () => {
         options: { auth: { mode: 'token', token: 'right' } },
         limits: () => defaultLimits,
         connections: () => [],
+        isProxy: () => false,
       }).handshake;
     const connect = (handshake: Handshake, changes?: Partial<ConnectParams>) =>
       handshake.authorize(

@@ -57,16 +57,27 @@ describe('the start of a tool call', () => {
   test('is refused in a run from outside unless it is safe or was allowed under its own name', () => {
     const refused = { code: 'FORBIDDEN', details: { code: 'EFFECT_NOT_ALLOWED', effects: 'ask', toolCallId: 'c1' } };
     const asking: RunWork = { ...work, effects: 'ask' };
-    expect(() => assertEffectAllowed(asking, start(false))).toThrow(expect.objectContaining(refused));
+    expect(() => assertEffectAllowed(asking, start(false), [])).toThrow(expect.objectContaining(refused));
     const answered = (toolCallId: string, decision: 'allow' | 'deny'): RunWork => ({
       ...asking,
       approvals: [{ approvalId: 'a', decision, toolCallId }],
     });
-    expect(() => assertEffectAllowed(answered('c2', 'allow'), start(false))).toThrow(/approval of an operator/);
-    expect(() => assertEffectAllowed(answered('c1', 'deny'), start(false))).toThrow(/approval of an operator/);
-    assertEffectAllowed(answered('c1', 'allow'), start(false));
-    assertEffectAllowed(asking, start(true));
-    assertEffectAllowed(work, start(false));
+    expect(() => assertEffectAllowed(answered('c2', 'allow'), start(false), [])).toThrow(/approval of an operator/);
+    expect(() => assertEffectAllowed(answered('c1', 'deny'), start(false), [])).toThrow(/approval of an operator/);
+    assertEffectAllowed(answered('c1', 'allow'), start(false), []);
+    assertEffectAllowed(asking, start(true), []);
+    assertEffectAllowed(work, start(false), []);
+  });
+
+  test('is refused a second time under an id whose call was made: an answer is for one call', () => {
+    const allowed: RunWork = {
+      ...work,
+      effects: 'ask',
+      approvals: [{ approvalId: 'a', decision: 'allow', toolCallId: 'c1' }],
+    };
+    expect(() => assertEffectAllowed(allowed, start(false), [start(false)])).toThrow(/allowed once, and made/);
+    assertEffectAllowed(allowed, start(false), [start(false, 'c2'), start(true)]);
+    assertEffectAllowed(work, start(false), [start(false)]);
   });
 
   test('is refused under deny, whatever anybody answered', () => {
@@ -75,6 +86,6 @@ describe('the start of a tool call', () => {
       effects: 'deny',
       approvals: [{ approvalId: 'a', decision: 'allow', toolCallId: 'c1' }],
     };
-    expect(() => assertEffectAllowed(denied, start(false))).toThrow(/is not allowed/);
+    expect(() => assertEffectAllowed(denied, start(false), [])).toThrow(/is not allowed/);
   });
 });

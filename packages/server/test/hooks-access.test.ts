@@ -116,21 +116,36 @@ describe('the way in to hooks', () => {
   });
 
   test('closes for an address after too many wrong credentials, and every refusal is in the audit trail', async () => {
-    const door = await openDoor({ hooks: { token }, limits: { failedAuthPerMinute: 3 } });
-    for (let count = 0; count < 3; count++) expect((await post(door, 'secret-name', {})).status).toBe(401);
-    const closed = await post(door, 'wake', { headers: bearer(token) });
+    const door = await openDoor({
+      hooks: { token },
+      limits: { failedAuthPerMinute: 3 },
+      trustedProxies: ['127.0.0.1'],
+      allowedHosts: ['gateway.example'],
+    });
+    const from = { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-host': 'gateway.example' };
+    for (let count = 0; count < 3; count++)
+      expect((await post(door, 'secret-name', { headers: from })).status).toBe(401);
+    const closed = await post(door, 'wake', { headers: { ...from, ...bearer(token) } });
     expect(closed.status).toBe(429);
     expect(Number(closed.headers.get('retry-after'))).toBeGreaterThan(0);
+    const other = { ...from, 'x-forwarded-for': '203.0.113.10' };
+    expect((await post(door, 'wake', { headers: { ...other, ...bearer(token) } })).status).toBe(200);
     await door.clock.advance(3_600_000);
-    expect((await post(door, 'wake', { headers: bearer(token) })).status).toBe(200);
+    expect((await post(door, 'wake', { headers: { ...from, ...bearer(token) } })).status).toBe(200);
     const { payload } = await (await door.dial()).ask('audit.entries', {});
     const refusals = (payload.entries as Record<string, unknown>[]).filter(({ action }) => action === 'hook.refused');
     expect(refusals).toContainEqual(
-      expect.objectContaining({ code: 'AUTH_UNAUTHORIZED', remoteIp: '127.0.0.1', target: 'unknown' }),
+      expect.objectContaining({ code: 'AUTH_UNAUTHORIZED', remoteIp: '203.0.113.9', target: 'unknown' }),
     );
     expect(refusals).toContainEqual(expect.objectContaining({ code: 'AUTH_RATE_LIMITED', target: 'wake' }));
     expect(JSON.stringify(payload)).not.toContain('secret-name');
     expect(JSON.stringify(payload)).not.toContain(token);
+  });
+
+  test('stays open for the programs of the machine, whichever of them is set up wrongly', async () => {
+    const door = await openDoor({ hooks: { token }, limits: { failedAuthPerMinute: 3 } });
+    for (let count = 0; count < 4; count++) expect((await post(door, 'wake', {})).status).toBe(401);
+    expect((await post(door, 'wake', { headers: bearer(token) })).status).toBe(200);
   });
 });
 

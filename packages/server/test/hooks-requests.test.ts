@@ -75,6 +75,7 @@ describe('/hooks/agent', () => {
       [{ message: ' ' }, 400, 'message required'],
       [{ message: 1 }, 400, 'message required'],
       [{ message: 'x', agentId: 'nobody' }, 400, /unknown agent id: nobody/],
+      [{ message: 'x', agentId: 'main:main' }, 400, /unknown agent id: main:main/],
       [{ message: 'x', agentId: 1 }, 400, /agentId/],
       [{ message: 'x'.repeat(1_000) }, 413, /1000 bytes/],
       ['['.repeat(900), 400, 'invalid json'],
@@ -159,6 +160,19 @@ describe('/hooks/wake', () => {
     await caller.ask('chat.send', { sessionKey: 'main', message: 'fresh', idempotencyKey: 'r2' });
     expect(await texts(caller, 'main')).toEqual(['fresh']);
   });
+});
+
+test('notes of all sessions together are bounded, too', async () => {
+  const mapping = { action: 'wake', mode: 'next-heartbeat', sessionKey: '{{to}}', message: '{{text}}' } as const;
+  const door = await open({ mappings: { note: mapping } });
+  const text = 'x'.repeat(100_000);
+  const note = (to: number) => post(door, 'note', { to, text });
+  for (let to = 0; to < 20; to++) expect((await note(to)).status).toBe(200);
+  expect((await note(20)).status).toBe(503);
+  expect((await note(0)).json).toMatchObject({ eventOutcome: 'coalesced' });
+  const caller = await door.dial();
+  await caller.ask('chat.send', { sessionKey: 'hook:note:0', message: 'x', idempotencyKey: 'r1' });
+  expect((await note(20)).status).toBe(200);
 });
 
 describe('/hooks/<name>', () => {

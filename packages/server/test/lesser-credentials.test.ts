@@ -118,7 +118,7 @@ describe('the token of a device', () => {
     const member = await gateway.join(alone);
     gateway.gateway.reconfigure({ auth: { ...proxy, allowUsers: ['bob'] }, trustedProxies, tokens });
     expect((await member.closed).code).toBe(4001);
-    expect((await gateway.refused(alone)).error.details.code).toBe('AUTH_DEVICE_TOKEN_MISMATCH');
+    expect((await gateway.refused(alone)).error.details.code).toBe('AUTH_IDENTITY_HEADER_REQUIRED');
     const response = await fetch(`${gateway.origin}/media/x`, { headers: { authorization: `Bearer ${deviceToken}` } });
     expect(response.status).toBe(401);
     gateway.gateway.reconfigure({ auth: { ...proxy, allowUsers: ['ada'] }, trustedProxies, tokens });
@@ -137,4 +137,19 @@ describe('the token of a device', () => {
     gateway.gateway.reconfigure({ auth: { ...auth, token: 'another shared token' }, trustedProxies });
     await gateway.join({ device, changes: { auth: { deviceToken: again } } });
   });
+});
+
+test('what a client says of itself is shown to others in one line, and acts on no terminal', async () => {
+  const gateway = await Identities.open();
+  const owner = await gateway.join();
+  const words = '\u001b[2J\nwords';
+  const facts = { version: words, platform: words, displayName: words, deviceFamily: words };
+  const client = { id: 'openclaw-ios', mode: 'ui', instanceId: words, modelIdentifier: words, ...facts };
+  await gateway.join({ device: makeDevice(), changes: { client } });
+  const told = JSON.stringify([
+    (await owner.ask('system-presence')).payload,
+    (await owner.ask('device.pair.list')).payload,
+  ]);
+  expect(told).toContain('[2J');
+  expect(told).not.toMatch(/\\u001b|\\n/);
 });

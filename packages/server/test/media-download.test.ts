@@ -4,7 +4,7 @@ import { byteRange } from '../src/http/media/byte-range.ts';
 import { dispositionOf, fileNameOf, safeFileName } from '../src/http/media/file-name.ts';
 import { fittingType, plainType } from '../src/http/media/media-type.ts';
 import { memoryStore } from '../src/index.ts';
-import { type Door, openDoor } from './door-fixture.ts';
+import { type Door, messagesOf, openDoor } from './door-fixture.ts';
 
 async function uploaded(door: Door, bytes: Buffer, type: string, query = ''): Promise<string> {
   const headers = { 'content-type': type };
@@ -70,6 +70,19 @@ describe('GET /media/<id>', () => {
     const answer = await door.fetch(`/media/${asPicture}`);
     expect(answer.headers.get('content-type')).toBe('application/octet-stream');
     expect(answer.headers.get('content-disposition')).toBe('attachment');
+  });
+
+  test('that came in a message under a type that is none is bytes of unknown type', async () => {
+    const door = await openDoor();
+    const caller = await door.dial();
+    const content = Buffer.from('inline').toString('base64');
+    const attachments = [{ content, mimeType: 'image/png\r\nset-cookie: a=b', fileName: 'a"\r\nb.png' }];
+    await caller.ask('chat.send', { sessionKey: 'main', message: 'look', attachments, idempotencyKey: 'r1' });
+    const [message] = await messagesOf(caller, 'main');
+    const answer = await door.fetch(`/media/${message?.content[1].media.id}`);
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/octet-stream']);
+    expect(answer.headers.get('content-disposition')).toMatch(/^attachment; filename="a___b.png"; filename\*=UTF-8''/);
+    expect(await answer.text()).toBe('inline');
   });
 
   test('knows nothing of ids that are none, and asks who it is before it tells', async () => {

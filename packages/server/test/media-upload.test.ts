@@ -206,6 +206,20 @@ describe('the bounds of uploads', () => {
     expect((await upload(door, Buffer.from('x'))).status).toBe(201);
   });
 
+  test('one principal leaves the last place to others', async () => {
+    const door = await openDoor({ uploads: { maxConcurrent: 3 } });
+    const [ada, bob] = [await tokenOf(door, 'ada'), await tokenOf(door, 'bob')];
+    const endless = () =>
+      new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new Uint8Array(9)) });
+    const slow = (token: string) => door.fetch('/media', { method: 'POST', body: endless(), duplex: 'half', token });
+    const stalled = [slow(ada), slow(ada)];
+    await expect.poll(async () => (await upload(door, Buffer.from('x'), { token: ada })).status).toBe(503);
+    expect((await upload(door, Buffer.from('x'), { token: bob })).status).toBe(201);
+    await door.clock.advance(30_001);
+    for (const answer of stalled) expect((await answer).status).toBe(408);
+    expect((await upload(door, Buffer.from('x'), { token: ada })).status).toBe(201);
+  });
+
   test('one whose sender goes away frees its place and its room', async () => {
     const door = await openDoor({ uploads: { maxConcurrent: 1, totalBytes: 1_000 } });
     const leaving = new AbortController();

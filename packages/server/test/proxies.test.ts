@@ -191,7 +191,8 @@ describe('the user that a trusted proxy names', () => {
   const told = { 'x-auth-user': 'ada', 'x-auth-verified': '1', 'x-forwarded-for': '203.0.113.9' };
 
   test('is believed', async () => {
-    expect(await remoteOf(told, { auth })?.identify?.()).toEqual({ kind: 'proxy', name: 'ada' });
+    const user = await remoteOf(told, { auth })?.identify?.();
+    expect(user).toEqual({ kind: 'proxy', name: 'ada', proxy: '10.0.0.1' });
   });
 
   test('is not believed of anyone else, nor does the header make a call local', () => {

@@ -144,7 +144,7 @@ test('what was asked for is not told any more to whoever may not read it when it
   const [owner, device] = [await gateway.join(), makeDevice()];
   const made = (await owner.ask('tokens.create', { role: 'agent', id: 'main' })).payload;
   const agent = await gateway.join({ changes: { role: 'agent', caps: ['streams'], auth: { token: made.token } } });
-  await agent.ask('agent.attach', { instance: 'one' });
+  await agent.ask('agent.attach', { instance: 'instance-one', resumable: true });
   const member = await gateway.join({ device });
   const run = { runId: 'r1' };
   const first = member.ask('agent', { message: 'hello', idempotencyKey: 'r1' });
@@ -301,6 +301,16 @@ describe('other settings', () => {
     gateway.gateway.reconfigure({ auth: { ...proxy, allowUsers: ['bob'] }, trustedProxies });
     expect(await ada.closed).toEqual(revoked);
     expect((await bob.ask('health')).ok).toBe(true);
+  });
+
+  test('cut a user whom a proxy brought that is not trusted any more, and believe nothing that it said before', async () => {
+    const proxy = { mode: 'trusted-proxy', userHeader: 'x-user' } as const;
+    const gateway = await Identities.open({ auth: proxy });
+    const ada = await gateway.join({ from: away, headers: { 'x-user': 'ada' }, changes: { auth: {} } });
+    gateway.gateway.reconfigure({ auth: proxy, trustedProxies: ['127.0.0.1', '203.0.113.1'] });
+    expect((await ada.ask('health')).ok).toBe(true);
+    gateway.gateway.reconfigure({ auth: proxy, trustedProxies: ['203.0.113.1'] });
+    expect(await ada.closed).toEqual(revoked);
   });
 
   test('that make no sense change nothing', async () => {

@@ -1,7 +1,7 @@
 import { inflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { networkHosts } from '../src/connection/network-hosts.ts';
-import { setupAddress } from '../src/connection/setup-code.ts';
+import { isServedHere, setupAddress } from '../src/connection/setup-code.ts';
 import { Identities } from './identity-fixture.ts';
 import { makeDevice } from './raw-client.ts';
 
@@ -12,6 +12,13 @@ const publicUrl = 'https://gateway.example/';
 const read = (setupCode: string) => JSON.parse(Buffer.from(setupCode, 'base64url').toString());
 
 describe('a setup code', () => {
+  test('pins the gateway’s own certificate only where that is what answers', () => {
+    expect(isServedHere('wss://192.0.2.7:18789', 18_789)).toBe(true);
+    expect(isServedHere('wss://gateway.example', 18_789)).toBe(false);
+    expect(isServedHere('wss://gateway.example', 443)).toBe(true);
+    expect(isServedHere('ws://192.0.2.7:18789', 18_789)).toBe(false);
+  });
+
   test('holds all that a phone needs, and lets it in once, from anywhere', async () => {
     const gateway = await Identities.open();
     const owner = await gateway.join();

@@ -10,6 +10,14 @@ describe('a token that is named in the options', () => {
     { name: 'hashed', token: `sha256:${hashOf('a-token-kept-as-hash')}`, scopes: ['operator.read'] },
   ];
 
+  test('can’t be the shared secret, which would let its bearer do everything, nor the same as another', async () => {
+    const named = (token: string, name = 'ci') => ({ name, token, scopes: ['operator.read'] });
+    for (const token of [sharedToken, `sha256:${hashOf(sharedToken)}`])
+      await expect(Identities.open({ tokens: [named(token)] })).rejects.toThrow(/is the shared secret/);
+    const twice = [named('a-token-of-its-own'), named(`sha256:${hashOf('a-token-of-its-own')}`, 'other')];
+    await expect(Identities.open({ tokens: twice })).rejects.toThrow(/the same as another/);
+  });
+
   test('lets in for what it allows of what is asked for, as a principal of its own', async () => {
     const gateway = await Identities.open({ tokens });
     for (const [token, scopes] of [

@@ -11,6 +11,16 @@ export interface NamedMedium {
   bytes?: Uint8Array;
 }
 
+/** The files of a commit's media. */
+export interface WrittenMedia {
+  /** In the order of the media, in bytes. */
+  sizes: number[];
+  /** The commit is done: files of it that are unneeded may go. */
+  release(): void;
+  /** The commit failed: they go, where nothing else needs them. Never rejects. */
+  discard(): Promise<void>;
+}
+
 /** The files under `media/`, each named by the SHA-256 of its bytes. Which of them are needed, the database knows. */
 export class MediaFiles {
   #directory: string;
@@ -43,18 +53,16 @@ export class MediaFiles {
       directory: this.#directory,
       expect: (name: string) => this.#expect(name),
       settled: async (name: string) => this.#removing.get(name),
-      removeUnneeded: async (id: string) => {
-        if (!this.#expected.has(id) && !this.#isKnown(id)) await this.#remove(id);
-      },
+      removeUnneeded: (id: string) => this.removeUnneeded([id]),
     };
     return MediaUpload.open(place, number);
   }
 
   /**
-   * Resolves when the files are on the disk, with their sizes. Those without bytes must be here; whether they are whole, and
-   * wanted, the caller knows. Until `release` is called none of them is removed as unneeded.
+   * Resolves when the files are on the disk. Those without bytes must be here; whether they are whole, and wanted, the caller
+   * knows. Until `release` or `discard` is called none of them is removed as unneeded. A failure leaves nothing behind.
    */
-  async write(media: NamedMedium[]): Promise<{ sizes: number[]; release: () => void }> {
+  async write(media: NamedMedium[]): Promise<WrittenMedia> {
     for (const { id, bytes } of media) {
       if (bytes) MediaFiles.assertNamed(id, bytes);
       else if (!/^[0-9a-f]{64}$/.test(id)) throw unknownMedium(id);
@@ -62,6 +70,11 @@ export class MediaFiles {
     const releases = media.map(({ id }) => this.#expect(id));
     const release = () => {
       for (const one of releases) one();
+    };
+    // An erasure that ran meanwhile has left them alone.
+    const discard = async () => {
+      release();
+      await this.removeUnneeded(media.flatMap(({ id }) => [id, `${id}.new`])).catch(() => undefined);
     };
     try {
       const sizes: number[] = [];
@@ -71,9 +84,9 @@ export class MediaFiles {
         sizes.push(bytes?.length ?? (await this.#sizeOf(id)));
       }
       await syncDirectory(this.#directory);
-      return { sizes, release };
+      return { sizes, release, discard };
     } catch (error) {
-      release();
+      await discard();
       throw error;
     }
   }
@@ -95,13 +108,16 @@ export class MediaFiles {
     }
   }
 
-  /** Removes every file that the database does not know, and that no upload and no commit in progress needs. */
-  async removeUnneeded(): Promise<void> {
-    for (const name of await readdir(this.#directory)) {
+  /** Removes the files, of all that are there, that the database does not know and no upload and no commit in progress needs. */
+  async removeUnneeded(names?: readonly string[]): Promise<void> {
+    let isChanged = names === undefined;
+    for (const name of names ?? (await readdir(this.#directory))) {
       const id = name.slice(0, 64);
-      if (!this.#expected.has(id) && !this.#isKnown(name)) await this.#remove(name);
+      if (this.#expected.has(id) || this.#isKnown(name)) continue;
+      await this.#remove(name);
+      isChanged = true;
     }
-    await syncDirectory(this.#directory);
+    if (isChanged) await syncDirectory(this.#directory);
   }
 
   #expect(name: string): () => void {

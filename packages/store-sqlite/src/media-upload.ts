@@ -30,6 +30,8 @@ export class MediaUpload {
     const name = `upload-${number}.part`;
     const release = place.expect(name);
     try {
+      // One that an earlier process left under this name may be on its way out.
+      await place.settled(name);
       return new MediaUpload(place, name, release, await open(join(place.directory, name), 'w', 0o600));
     } catch (error) {
       release();

@@ -234,6 +234,9 @@ export class StoreEngine {
         files = await written;
         for (const { id, bytes } of media) if (!bytes) this.#assertThere(id);
         this.#apply(body, media, files.sizes);
+      } catch (error) {
+        await files?.discard();
+        throw error;
       } finally {
         this.#queuedCount--;
         files?.release();

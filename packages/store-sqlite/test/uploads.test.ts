@@ -82,6 +82,26 @@ test('a medium whose erasure is under way can not be named again', async () => {
   await expect(store.commit(batch({ media: [named('session:b', id)] }))).rejects.toMatchObject({ code: 'INTERNAL' });
 });
 
+test('a commit that fails leaves no file of its own, and no file that an erasure had to leave to it', async () => {
+  const directory = temporaryDirectory();
+  const { store } = await openStore({ directory, limits: { erasureDelayMs: 1e9 } });
+  await store.commit(appendTo(['session:a'], 1));
+  const bytes = Buffer.from(canary);
+  const inline = { ...named('session:a', createHash('sha256').update(bytes).digest('hex')), bytes };
+  const notNext = appendTo(['session:a'], 9);
+  await expect(store.commit({ ...notNext, media: [inline] })).rejects.toMatchObject({ code: 'INTERNAL' });
+  await expect(store.commit({ ...notNext, media: [inline, named('a', 'f'.repeat(64))] })).rejects.toThrow();
+  expect(mediaOf(directory)).toEqual([]);
+  const { id, upload } = await finished(store, canary);
+  await expect(store.commit({ ...notNext, media: [named('session:a', id)] })).rejects.toThrow();
+  expect(mediaOf(directory)).toEqual([id]);
+  await store.commit({ ...appendTo(['session:a'], 2), media: [named('session:a', id)] });
+  await upload.discard();
+  await store.commit(batch({ deletes: ['session:a'] }));
+  await expect(store.commit(batch({ media: [named('session:b', id)] }))).rejects.toThrow();
+  expect(countInFiles(join(directory, 'media'), canary)).toBe(0);
+});
+
 test('a kill leaves what was used, and at most files that the next start removes', async () => {
   const directory = temporaryDirectory();
   const { store } = await openStore({ directory });

@@ -1,7 +1,7 @@
 import { GatewayError } from '@openclaw/protocol/wire';
 import { type DeviceSigner, type DeviceTokenKeeper, deviceSigner } from '../device.ts';
 import type { Notice } from '../gateway.ts';
-import { importPrivateKey, type KeyOrReason, makeKey } from './key.ts';
+import { importPrivateKey, type KeyOrReason, makeKey, type StoredKey } from './key.ts';
 import type { DeviceRecord, DeviceStore } from './store.ts';
 
 /** What a device identity is made of. */
@@ -16,7 +16,7 @@ export type DeviceStatus = { supported: true; id: string } | { supported: false;
 
 /** A device identity that is kept in a store, for `connect({ device })`. */
 export interface KeptDevice extends DeviceSigner {
-  attach(url: string, notice: (notice: Notice) => void): DeviceTokenKeeper;
+  attach(url: string, notice: (notice: Notice) => void, role?: string): DeviceTokenKeeper;
   /** Undefined until it is known: after the first connect or `status()`. */
   readonly supported: boolean | undefined;
   /** Why the platform can't; undefined while it can or is unknown. */
@@ -55,55 +55,74 @@ export function deviceIdentity({ store, ...options }: DeviceIdentityOptions): Ke
   }
 
   async function begin(): Promise<Opened> {
-    const record = (await loaded()) ?? { version: 1, tokens: {} };
-    const found = record.key
-      ? await importPrivateKey(subtle, record.key)
-      : await makeKey(subtle, store.keepsKeys === true);
-    if (typeof found === 'string') {
-      status = { supported: false, reason: found };
-      return { status, sign: undefined, record };
+    let record = (await loaded()) ?? { version: 1, tokens: {} };
+    if (!record.key) {
+      const made = await makeKey(subtle, store.keepsKeys === true);
+      if (typeof made === 'string') return opened(made, record);
+      record = await keptFirst({ ...record, key: made });
     }
-    if (record.key) return identified(found, record);
-    // Another page may have made one meanwhile; the first that was saved counts.
-    const other = await loaded();
-    if (other?.key) return begin();
-    record.key = found.kept;
-    await keep(record).catch((error: unknown) => unsaved.add(textOf(error)));
-    return identified(found, record);
+    return opened(await importPrivateKey(subtle, record.key as StoredKey), record);
   }
 
   async function loaded(): Promise<DeviceRecord | undefined> {
     try {
-      return await store.load();
+      const record = (await store.load()) ?? undefined;
+      if (record !== undefined && !isRecord(record)) throw new Error('what it holds is no device of version 1');
+      return record;
     } catch (cause) {
       const message = `The device store can't be read (${textOf(cause)}); mend or delete it. Deleted, this device pairs anew.`;
       throw new GatewayError('UNAVAILABLE', message, { cause, retryable: true });
     }
   }
 
-  function identified({ id, publicKey, sign }: Exclude<KeyOrReason, string>, record: DeviceRecord): Opened {
-    status = { supported: true, id };
-    return { status, sign: deviceSigner({ id, publicKey, sign }), record };
+  /** Keeps a new key. Another page may have made one meanwhile: then that one counts. */
+  async function keptFirst(record: DeviceRecord): Promise<DeviceRecord> {
+    try {
+      if (store.saveFirst) return await store.saveFirst(record);
+      const other = await loaded();
+      if (other?.key) return other;
+      await store.save(record);
+      return (await loaded()) ?? record;
+    } catch (error) {
+      unsaved.add(textOf(error));
+      return record;
+    }
   }
 
-  async function keep(record: DeviceRecord): Promise<void> {
-    await store.save(record);
+  function opened(found: KeyOrReason, record: DeviceRecord): Opened {
+    if (typeof found === 'string') {
+      status = { supported: false, reason: found };
+      return { status, sign: undefined, record };
+    }
+    status = { supported: true, id: found.id };
+    return { status, sign: deviceSigner(found), record };
   }
 
-  function saveToken(gateway: string, token: string | undefined, notice: (notice: Notice) => void): void {
+  /** Keeps a token, or drops the one that was refused: never one that another page got since. */
+  function saveToken(
+    gateway: string,
+    { token, refused }: { token?: string | undefined; refused?: string | undefined },
+    notice: (notice: Notice) => void,
+  ): void {
+    const isNewer = (current: string | undefined) =>
+      token === undefined && current !== undefined && current !== refused;
+    if (isNewer(newer.get(gateway))) return;
     newer.set(gateway, token);
     saving = saving
       .then(async () => {
         const { record } = await open();
         // Another page may have saved tokens of other gateways.
-        const { key = record.key, tokens } = (await store.load()) ?? record;
-        if (tokens[gateway] === token) return;
-        const { [gateway]: _old, ...others } = tokens;
-        await keep({
-          version: 1,
-          ...(key ? { key } : {}),
-          tokens: token === undefined ? others : { ...others, [gateway]: token },
-        });
+        const { key = record.key, tokens } = (await loaded()) ?? record;
+        if (key?.publicKey !== record.key?.publicKey) throw new Error('another identity is there by now');
+        const { [gateway]: current, ...others } = tokens;
+        if (isNewer(current)) newer.set(gateway, current);
+        else if (current !== token) {
+          await store.save({
+            version: 1,
+            ...(key ? { key } : {}),
+            tokens: token === undefined ? others : { ...others, [gateway]: token },
+          });
+        }
       })
       .catch((error: unknown) => notice(notKept(textOf(error))));
   }
@@ -114,8 +133,11 @@ export function deviceIdentity({ store, ...options }: DeviceIdentityOptions): Ke
     reason: { get: () => (status?.supported === false ? status.reason : undefined) },
     status: { value: async () => (await open()).status },
     attach: {
-      value: (url: string, notice: (notice: Notice) => void): DeviceTokenKeeper => {
-        const gateway = gatewayName(url);
+      value: (url: string, notice: (notice: Notice) => void, role = 'operator'): DeviceTokenKeeper => {
+        // A token is good for the role that it was given to.
+        const gateway = gatewayName(url) + (role === 'operator' ? '' : `#${role}`);
+        /** What the gateway was given last. */
+        let used: string | undefined;
         open().then(
           ({ status: known }) => {
             if (!known.supported) notice(unsupported(known.reason));
@@ -127,10 +149,14 @@ export function deviceIdentity({ store, ...options }: DeviceIdentityOptions): Ke
         return {
           async load() {
             const { record } = await open();
-            if (newer.has(gateway)) return newer.get(gateway);
-            return Object.hasOwn(record.tokens, gateway) ? record.tokens[gateway] : undefined;
+            await saving;
+            used = newer.has(gateway) ? newer.get(gateway) : record.tokens[gateway];
+            return used;
           },
-          save: (token) => saveToken(gateway, token, notice),
+          save(token) {
+            saveToken(gateway, token === undefined ? { refused: used } : { token }, notice);
+            used = token;
+          },
         };
       },
     },
@@ -142,6 +168,12 @@ function gatewayName(url: string): string {
   if (!URL.canParse(url)) return 'local';
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;
+}
+
+function isRecord({ version, tokens, key }: Partial<DeviceRecord> & object): boolean {
+  return (
+    version === 1 && typeof tokens === 'object' && tokens !== null && (key === undefined || typeof key === 'object')
+  );
 }
 
 function unsupported(reason: string): Notice {

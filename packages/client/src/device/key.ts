@@ -1,16 +1,16 @@
 import { GatewayError } from '@openclaw/protocol/wire';
+import type { DeviceIdentity } from '../device.ts';
 import type { DeviceRecord } from './store.ts';
 
 const algorithm = 'Ed25519';
-type StoredKey = NonNullable<DeviceRecord['key']>;
+/** How a key is kept. */
+export type StoredKey = NonNullable<DeviceRecord['key']>;
 
-/** A key that signs, with how it is kept; or why there is none, in words. */
-export type KeyOrReason =
-  | { id: string; publicKey: string; kept: StoredKey; sign(payload: string): Promise<string> }
-  | string;
+/** A key that signs; or why there is none, in words. */
+export type KeyOrReason = DeviceIdentity | string;
 
-/** A new key. Its private part can be read out only where it has to be kept as text. */
-export async function makeKey(subtle: SubtleCrypto | undefined, keepsKeys: boolean): Promise<KeyOrReason> {
+/** A new key as it is kept, or why there is none. Its private part can be read out only where it has to be kept as text. */
+export async function makeKey(subtle: SubtleCrypto | undefined, keepsKeys: boolean): Promise<StoredKey | string> {
   if (!subtle) return noCrypto;
   let pair: CryptoKeyPair;
   try {
@@ -20,30 +20,30 @@ export async function makeKey(subtle: SubtleCrypto | undefined, keepsKeys: boole
   }
   const publicKey = toBase64Url(await subtle.exportKey('raw', pair.publicKey));
   const privateKey = keepsKeys ? pair.privateKey : toBase64Url(await subtle.exportKey('pkcs8', pair.privateKey));
-  return signing(subtle, pair.privateKey, { publicKey, privateKey });
+  return { publicKey, privateKey };
 }
 
 /** The key that was kept. Rejects with `UNAVAILABLE` when what was kept is none. */
 export async function importPrivateKey(subtle: SubtleCrypto | undefined, kept: StoredKey): Promise<KeyOrReason> {
   if (!subtle) return noCrypto;
-  const { privateKey } = kept;
-  if (typeof privateKey !== 'string') return signing(subtle, privateKey, kept);
+  const { privateKey, publicKey } = kept;
   try {
-    const key = await subtle.importKey('pkcs8', fromBase64Url(privateKey), algorithm, false, ['sign']);
-    return await signing(subtle, key, kept);
+    const key =
+      typeof privateKey === 'string'
+        ? await subtle.importKey('pkcs8', fromBase64Url(privateKey), algorithm, false, ['sign'])
+        : privateKey;
+    return await signing(subtle, key, publicKey);
   } catch (cause) {
     if ((cause as { name?: unknown }).name === 'NotSupportedError') return noEd25519;
     throw new GatewayError('UNAVAILABLE', 'The key in the device store is none; delete it to pair this device anew.');
   }
 }
 
-async function signing(subtle: SubtleCrypto, key: CryptoKey, kept: StoredKey): Promise<KeyOrReason> {
-  const { publicKey } = kept;
+async function signing(subtle: SubtleCrypto, key: CryptoKey, publicKey: string): Promise<DeviceIdentity> {
   const digest = await subtle.digest('SHA-256', fromBase64Url(publicKey));
   return {
     id: [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
     publicKey,
-    kept,
     sign: async (payload) => toBase64Url(await subtle.sign(algorithm, key, new TextEncoder().encode(payload))),
   };
 }

@@ -8,7 +8,7 @@ export interface DeviceRecord {
     /** PKCS #8, base64url; in a store that keeps keys, the key itself, which can't be read out. */
     privateKey: string | CryptoKey;
   };
-  /** Device tokens by the address of their gateway. Secrets, as the private key is. */
+  /** Device tokens by the address of their gateway, with `#` and the role for others than operators. Secrets, as the private key is. */
   tokens: Record<string, string>;
 }
 
@@ -19,16 +19,26 @@ export interface DeviceStore {
   /** The record that was saved last; undefined when there is none. Must reject when one is there and can't be read. */
   load(): Promise<DeviceRecord | undefined>;
   save(record: DeviceRecord): Promise<void>;
+  /**
+   * Saves a record with a new key, unless one with a key is there by now, and resolves with the one that is kept. In one step, so
+   * that two pages that start together get one key; without it they may, rarely, make two.
+   */
+  saveFirst?(record: DeviceRecord): Promise<DeviceRecord>;
 }
 
 /** Keeps the record as long as the process lives: for tests, and for devices that pair anew each time. */
 export function memoryDeviceStore(): DeviceStore {
   let kept: DeviceRecord | undefined;
+  const copy = (record: DeviceRecord): DeviceRecord => ({ ...record, tokens: { ...record.tokens } });
   return {
     keepsKeys: true,
-    load: async () => kept && { ...kept, tokens: { ...kept.tokens } },
+    load: async () => kept && copy(kept),
     save: async (record) => {
-      kept = { ...record, tokens: { ...record.tokens } };
+      kept = copy(record);
+    },
+    saveFirst: async (record) => {
+      if (!kept?.key) kept = copy(record);
+      return copy(kept);
     },
   };
 }

@@ -49,8 +49,8 @@ class NodeTransport implements DialedTransport {
   }
 
   get failure(): DialFailure {
-    const { retryAfterMs: _waits, ...failure } = this.#found();
-    return this.#options.hasNext ? failure : this.#found();
+    const { retryAfterMs, ...failure } = this.#found();
+    return { ...failure, ...(retryAfterMs === undefined || this.#options.hasNext ? {} : { retryAfterMs }) };
   }
 
   #found(): DialFailure {

@@ -57,7 +57,8 @@ export function openWebSocket(attempt: Attempt, events: SocketEvents): OpenedSoc
   socket.on('message', (data) => events.message(String(data)));
   socket.on('unexpected-response', (_request, response: IncomingMessage) => {
     const { statusCode = 0, headers: answered } = response;
-    const tell = (body: string) => events.failed(answerFailure({ status: statusCode, headers: answered, body }, attempt));
+    const tell = (body: string) =>
+      events.failed(answerFailure({ status: statusCode, headers: answered, body }, attempt));
     isAnswered = true;
     // Its body makes it more exact, but may never come to an end.
     tell('');

@@ -19,6 +19,8 @@ export interface AccessParts {
   limits: () => ConnectionLimits;
   /** Every connection there is. */
   connections: () => Iterable<Revocable>;
+  /** Whether an address is a trusted proxy's now. */
+  isProxy: (address: string) => boolean;
   passwords?: PasswordVerifierOptions;
 }
 
@@ -33,7 +35,7 @@ export class Access {
   readonly #secret: SharedSecret;
   #options: AccessOptions;
 
-  constructor({ host, options, limits, connections, passwords }: AccessParts) {
+  constructor({ host, options, limits, connections, isProxy, passwords }: AccessParts) {
     const { clock, documents, pairing } = host;
     this.assert(options);
     this.#options = options;
@@ -43,7 +45,7 @@ export class Access {
     credentials.useNamed(options.tokens ?? []);
     const devices = new PairedDevices({ documents, clock });
     const secret = new SharedSecret(options.auth, passwords);
-    const prover = new Prover({ clock, access, limits, secret, credentials, devices });
+    const prover = new Prover({ clock, access, limits, secret, credentials, devices, isProxy });
     const desk = new PairingDesk({ pairing, clock, limits, note });
     const phase = () => host.phase();
     this.credentials = credentials;
@@ -63,7 +65,7 @@ export class Access {
   /** Refuses settings that can't be served: throws `INVALID_REQUEST`. */
   assert({ auth, tokens = [] }: AccessOptions): void {
     SharedSecret.assert(auth);
-    assertNamedTokens(tokens);
+    assertNamedTokens(tokens, auth);
   }
 
   /**

@@ -1,7 +1,8 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { type Clock, GatewayError, operatorScopes } from '@openclaw/protocol';
 import type { Documents } from '../streams/documents.ts';
-import type { NamedToken } from './access-options.ts';
+import type { AuthOptions, NamedToken } from './access-options.ts';
+import type { Identity } from './peer.ts';
 
 /** A token that was made for a role and an id, or is named in the options. */
 export interface TokenGrant {
@@ -36,6 +37,8 @@ export class Credentials {
   readonly #documents: Documents;
   readonly #clock: Clock;
   #named: { grant: TokenGrant; hash: Buffer }[] = [];
+  /** Who made a code, by its hash. A restart forgets it: then the ten minutes alone are its end. */
+  readonly #makers = new Map<string, CodeMaker>();
 
   constructor({ documents, clock }: { documents: Documents; clock: Clock }) {
     this.#documents = documents;
@@ -160,10 +163,15 @@ export class Credentials {
     return this.createCode({ scopes }).code;
   }
 
-  /** The same with its name for the audit trail and its end, in ms since 1970. */
-  createCode({ scopes }: { scopes: readonly string[] }): { code: string; setupId: string; expiresAtMs: number } {
+  /** The same with its name for the audit trail and its end, in ms since 1970; of a client's, it dies with its maker's right. */
+  createCode({ scopes, maker }: { scopes: readonly string[]; maker?: CodeMaker }): {
+    code: string;
+    setupId: string;
+    expiresAtMs: number;
+  } {
     this.#dropOldCodes();
     const code = randomToken();
+    if (maker) this.#makers.set(hashSecret(code), maker);
     const expiresAtMs = this.#clock.now() + codeLifeMs;
     this.#documents.set(codeKind, hashSecret(code), { expiresAtMs, scopes: [...scopes] } satisfies BootstrapCode);
     return { code, setupId: tokenIdOf(code), expiresAtMs };
@@ -174,7 +182,7 @@ export class Credentials {
     const nowMs = this.#clock.now();
     const surplus = codes.length - maxCodes + 1;
     for (const [index, [id, { expiresAtMs }]] of codes.entries()) {
-      if (expiresAtMs <= nowMs || index < surplus) this.#documents.set(codeKind, id, undefined);
+      if (expiresAtMs <= nowMs || index < surplus) this.#dropCode(id);
     }
   }
 
@@ -184,13 +192,26 @@ export class Credentials {
     return known && known.expiresAtMs > this.#clock.now() ? known.scopes : undefined;
   }
 
+  /** Who made a code; undefined where that is not known (any more), or no client did. */
+  codeMaker(code: string): CodeMaker | undefined {
+    return this.#makers.get(hashSecret(code));
+  }
+
   /** Takes a code out of use; false when another was faster, or its time is over. */
   useCode(code: string): boolean {
     if (!this.codeScopes(code)) return false;
-    this.#documents.set(codeKind, hashSecret(code), undefined);
+    this.#dropCode(hashSecret(code));
     return true;
   }
+
+  #dropCode(hash: string): void {
+    this.#makers.delete(hash);
+    this.#documents.set(codeKind, hash, undefined);
+  }
 }
+
+/** Who made a code, as far as it counts for the code: it is worth no more than its maker. */
+export type CodeMaker = Pick<Identity, 'credential' | 'deviceId'>;
 
 interface BootstrapCode {
   expiresAtMs: number;
@@ -198,9 +219,11 @@ interface BootstrapCode {
 }
 
 /** Refuses tokens of the options that could not be told apart or are too short to be secret. */
-export function assertNamedTokens(tokens: readonly NamedToken[]): void {
+export function assertNamedTokens(tokens: readonly NamedToken[], auth: AuthOptions): void {
   const names = new Set<string>();
   const hashes = new Set<string>();
+  const shared = auth.mode === 'token' ? [auth.token, auth.password] : auth.mode === 'password' ? [auth.password] : [];
+  const sharedHashes = new Set(shared.flatMap((secret) => (secret ? [hashSecret(secret)] : [])));
   for (const { name, token } of tokens) {
     if (isReserved(name) || names.has(name)) {
       throw new GatewayError('INVALID_REQUEST', `"${name}" can't name a token; choose another name without "/".`);
@@ -215,6 +238,12 @@ export function assertNamedTokens(tokens: readonly NamedToken[]): void {
     const hash = namedHash(token);
     if (hashes.has(hash)) {
       throw new GatewayError('INVALID_REQUEST', `The token named "${name}" is the same as another; make it another.`);
+    }
+    if (sharedHashes.has(hash)) {
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `The token named "${name}" is the shared secret, which may do everything; make it another.`,
+      );
     }
     names.add(name);
     hashes.add(hash);

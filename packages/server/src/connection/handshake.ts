@@ -11,11 +11,11 @@ import type { Sitter } from './admission.ts';
 import { assertBrowserRules, assertRole, hasStreams, parseConnect } from './connect-params.ts';
 import { authRefusal, ConnectRefusal } from './connect-refusal.ts';
 import { credentialRefusal, usedCode } from './credential-refusal.ts';
-import { type Credentials, hashSecret } from './credentials.ts';
+import { type Credentials, hashSecret, tokenIdOf } from './credentials.ts';
 import { DeviceVerifier } from './device.ts';
 import type { AccessNote } from './host.ts';
 import type { OriginVerdict, Remote } from './origin.ts';
-import { coversScopes, type DeviceToken, type PairedDevices } from './paired-devices.ts';
+import { coversScopes, type DeviceToken, type PairedDevices, voucherOf } from './paired-devices.ts';
 import type { Pairing } from './pairing.ts';
 import type { PairingDesk } from './pairing-desk.ts';
 import type { Credential, Identity } from './peer.ts';
@@ -176,7 +176,13 @@ export class Handshake {
     const known = devices.get(deviceId);
     const isCovered = known !== undefined && coversScopes(known, scopes);
     if (!isCovered && !remote.isLoopback) throw desk.ask(params, scopes, { known, remote });
-    const token = devices.pair(params, scopes, 'silent');
+    // A user who may do less than the device must not get a token that may do as much.
+    const allowed = new Set(this.#options.prover.allowed(credential));
+    if (known && exceeds(known.scopes, allowed)) {
+      devices.noteClient(params);
+      return { principal, credential };
+    }
+    const token = devices.pair(params, scopes, 'silent', voucherOf(credential));
     if (!isCovered) {
       this.#options.pairing.settleDevice(deviceId, 'approved');
       note({
@@ -199,9 +205,18 @@ export class Handshake {
   ): { principal: string; credential: Credential; token: DeviceToken } {
     const { credentials, devices, pairing, note } = this.#options;
     if (!credentials.useCode(code)) throw usedCode();
-    const used = { action: 'setup.used' as const, remoteIp: remote.address, scopes: [...scopes] };
+    const used = {
+      action: 'setup.used' as const,
+      remoteIp: remote.address,
+      reason: `by the code ${tokenIdOf(code)}`,
+      scopes: [...scopes],
+    };
     if (deviceId !== undefined) {
-      const token = devices.pair(params, scopes, 'code');
+      const known = devices.get(deviceId);
+      // Its own tokens were taken away: what it may do from now on is what the code says.
+      const isAnew = known !== undefined && known.tokens.length === 0 && exceeds(known.scopes, new Set(allowed));
+      if (isAnew) devices.noteClient(params);
+      const token = isAnew ? devices.rotate(deviceId, scopes).token : devices.pair(params, scopes, 'code');
       pairing.settleDevice(deviceId, 'approved');
       note({ ...used, actor: `device:${deviceId}`, target: deviceId });
       return { principal: '', credential: { kind: 'code' }, token };
@@ -243,6 +258,11 @@ function narrowGrant(params: ConnectParams, role: 'agent' | 'channel', proof: Pr
       isLocal: false,
     },
   };
+}
+
+/** Whether some of `scopes` are not allowed. */
+function exceeds(scopes: readonly string[], allowed: ReadonlySet<string>): boolean {
+  return scopes.some((scope) => !allowsScope(allowed, scope as OperatorScope));
 }
 
 function scopeMismatch(): ConnectRefusal {

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allowsScope, isGatewayError, type OperatorScope } from '@openclaw/protocol';
 import { type HttpCaller, HttpProblem } from '../http/route.ts';
 import type { AccessNote } from './host.ts';
@@ -29,14 +29,15 @@ export class HttpGate {
     this.#note = note;
   }
 
-  /** Who it is, until that is taken back: then the socket is cut. Rejects with an `HttpProblem`: 401, 403 for a scope that it lacks, 429 for whom has to wait, 503. */
+  /** Who it is, until that is taken back: then the answer is cut. Rejects with an `HttpProblem`: 401, 403 for a scope that it lacks, 429 for whom has to wait, 503. */
   async authorize(
-    request: Pick<IncomingMessage, 'headers' | 'socket'>,
+    request: Pick<IncomingMessage, 'headers'>,
+    response: Pick<ServerResponse, 'once' | 'destroy' | 'destroyed'>,
     remote: Remote,
     scope: OperatorScope,
   ): Promise<HttpCaller> {
     try {
-      return await this.#judge(request, remote, scope);
+      return await this.#judge(request, response, remote, scope);
     } catch (error) {
       const problem = problemOf(error);
       if (!problem) throw error;
@@ -52,7 +53,8 @@ export class HttpGate {
   }
 
   async #judge(
-    { headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>,
+    { headers }: Pick<IncomingMessage, 'headers'>,
+    response: Pick<ServerResponse, 'once' | 'destroy' | 'destroyed'>,
     remote: Remote,
     scope: OperatorScope,
   ): Promise<HttpCaller> {
@@ -69,7 +71,7 @@ export class HttpGate {
     if (proof.by === 'token' && proof.grant.role !== 'operator') throw wrongRole(proof);
     const scopes = new Set(allowed);
     if (allowsScope(scopes, scope)) {
-      this.#revocation.watch(socket, credentialOf(proof), scope);
+      this.#revocation.watch(response, credentialOf(proof), scope);
       return { principal: principalOf(proof), scopes };
     }
     throw new HttpProblem(403, 'forbidden', `missing scope: ${scope}. Use a token that has it (tokens.create).`);

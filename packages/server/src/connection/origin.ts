@@ -26,6 +26,8 @@ export interface ForwardedUser {
   kind: 'proxy' | 'tailscale';
   /** The user's name with the proxy, or the login with Tailscale. */
   name: string;
+  /** The address of the proxy that said so. */
+  proxy: string;
 }
 
 /** Whether the page that opened a connection may do so. */

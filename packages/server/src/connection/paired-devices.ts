@@ -2,6 +2,7 @@ import { allowsScope, type Clock, type ConnectParams, GatewayError, type Pairing
 import type { Documents } from '../streams/documents.ts';
 import { shownWords } from './connect-params.ts';
 import { hashSecret, randomToken } from './credentials.ts';
+import type { Credential } from './peer.ts';
 
 /** A device that was let in before, as it is kept. */
 export interface PairedDevice {
@@ -13,12 +14,18 @@ export interface PairedDevice {
   label?: string;
   scopes: string[];
   /** Hashes of its tokens, newest last. A new token leaves older ones valid: an answer that got lost must lock no one out. */
-  tokens: { hash: string; issuedAtMs: number }[];
+  tokens: { hash: string; issuedAtMs: number; through?: Voucher }[];
   pairedAtMs: number;
   approvedVia: 'silent' | 'code' | 'operator';
   /** When it connected last, to the hour. */
   lastSeenAtMs?: number;
 }
+
+/**
+ * What a token was given on where that is nothing the device holds itself: the word of a proxy, or that nobody was asked. The
+ * token is good as long as that would be.
+ */
+export type Voucher = Extract<Credential, { kind: 'user' | 'tailscale' | 'none' }>;
 
 /** A device that showed one of its tokens. */
 export interface FoundDevice {
@@ -62,13 +69,13 @@ export class PairedDevices {
       .sort(([, one], [, other]) => one.pairedAtMs - other.pairedAtMs);
   }
 
-  /** Whether `token` is one of the device's. */
-  isToken(deviceId: string, token: string): boolean {
-    return this.hasTokenHash(deviceId, hashSecret(token));
+  hasTokenHash(deviceId: string, hash: string): boolean {
+    return this.tokenOf(deviceId, hash) !== undefined;
   }
 
-  hasTokenHash(deviceId: string, hash: string): boolean {
-    return this.get(deviceId)?.tokens.some((known) => known.hash === hash) ?? false;
+  /** What is kept of the token with this hash. */
+  tokenOf(deviceId: string, hash: string): PairedDevice['tokens'][number] | undefined {
+    return this.get(deviceId)?.tokens.find((known) => known.hash === hash);
   }
 
   /** The device, if the token is one of its own. */
@@ -90,18 +97,24 @@ export class PairedDevices {
 
   /**
    * Lets a verified device in with these scopes beside those it had, and gives a token for it: the one of this process when
-   * its scopes did not grow, else a new one.
+   * its scopes did not grow and it was given on the same, else a new one.
    */
-  pair(params: ConnectParams, scopes: readonly string[], approvedVia: PairedDevice['approvedVia']): DeviceToken {
+  pair(
+    params: ConnectParams,
+    scopes: readonly string[],
+    approvedVia: PairedDevice['approvedVia'],
+    through?: Voucher,
+  ): DeviceToken {
     const deviceId = params.device!.id;
     const known = this.get(deviceId);
     const isWider = !known || !coversScopes(known, scopes);
     const remembered = this.#issued.get(deviceId);
-    if (known && !isWider && remembered && this.isToken(deviceId, remembered.deviceToken)) {
+    const kept = remembered && this.tokenOf(deviceId, hashSecret(remembered.deviceToken));
+    if (known && !isWider && remembered && kept && isSameVoucher(kept.through, through)) {
       this.noteClient(params);
       return remembered;
     }
-    const { token, record } = this.#newToken();
+    const { token, record } = this.#newToken(through);
     this.#documents.set(deviceKind, deviceId, {
       ...clientFacts(params),
       ...labelOf(known, params),
@@ -152,7 +165,7 @@ export class PairedDevices {
   /** Replaces its tokens by a new one, and its scopes by fewer. Throws `INVALID_REQUEST` for a device that is not known. */
   rotate(deviceId: string, scopes?: readonly string[]): { device: PairedDevice; token: DeviceToken } {
     const known = this.require(deviceId);
-    const { token, record } = this.#newToken();
+    const { token, record } = this.#newToken(known.tokens.at(-1)?.through);
     const device = this.#replace(deviceId, { ...known, tokens: [record], scopes: [...(scopes ?? known.scopes)] });
     this.#remember(deviceId, token);
     return { device, token };
@@ -194,9 +207,10 @@ export class PairedDevices {
     return device;
   }
 
-  #newToken(): { token: DeviceToken; record: PairedDevice['tokens'][number] } {
+  #newToken(through: Voucher | undefined): { token: DeviceToken; record: PairedDevice['tokens'][number] } {
     const token: DeviceToken = { deviceToken: randomToken(), issuedAtMs: this.#clock.now() };
-    return { token, record: { hash: hashSecret(token.deviceToken), issuedAtMs: token.issuedAtMs } };
+    const { deviceToken, issuedAtMs } = token;
+    return { token, record: { hash: hashSecret(deviceToken), issuedAtMs, ...(through ? { through } : {}) } };
   }
 
   #remember(deviceId: string, token: DeviceToken): void {
@@ -217,6 +231,24 @@ export function coversScopes(device: PairedDevice, scopes: readonly string[]): b
   return scopes.every((scope) => allowsScope(approved, scope as Parameters<typeof allowsScope>[1]));
 }
 
+/** What a token that is given on a credential rests on; undefined where the device, or a person, answers for itself. */
+export function voucherOf(credential: Credential): Voucher | undefined {
+  switch (credential.kind) {
+    case 'user':
+      return { kind: 'user', name: credential.name };
+    case 'tailscale':
+      return { kind: 'tailscale', login: credential.login };
+    case 'none':
+      return { kind: 'none' };
+    default:
+      return undefined;
+  }
+}
+
+function isSameVoucher(one: Voucher | undefined, other: Voucher | undefined): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
 function union(known: readonly string[] = [], scopes: readonly string[]): string[] {
   return [...new Set([...known, ...scopes])];
 }
@@ -227,9 +259,10 @@ function labelOf(known: PairedDevice | undefined, { client }: ConnectParams): Pi
 }
 
 function clientFacts({ client }: ConnectParams): Pick<PairedDevice, 'clientId' | 'platform' | 'deviceFamily'> {
+  const [platform, deviceFamily] = [shownWords(client.platform), shownWords(client.deviceFamily ?? '')];
   return {
     clientId: client.id,
-    platform: client.platform,
-    ...(client.deviceFamily ? { deviceFamily: client.deviceFamily } : {}),
+    ...(platform ? { platform } : {}),
+    ...(deviceFamily ? { deviceFamily } : {}),
   };
 }

@@ -13,10 +13,10 @@ export type Credential =
   | { kind: 'device'; deviceId: string; hash: string }
   /** A one-use code by which this device was paired. */
   | { kind: 'code' }
-  /** What a trusted proxy said. */
-  | { kind: 'user'; name: string }
-  /** What Tailscale said. */
-  | { kind: 'tailscale'; login: string };
+  /** What a trusted proxy said; which one, by its address. */
+  | { kind: 'user'; name: string; proxy?: string }
+  /** What Tailscale said, through the proxy with this address. */
+  | { kind: 'tailscale'; login: string; proxy?: string };
 
 /** Who a connection is, as the handshake or `gateway.accept` established it. */
 export interface Identity {

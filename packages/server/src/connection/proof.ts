@@ -1,10 +1,10 @@
-import { type Clock, type OperatorScope, operatorScopes } from '@openclaw/protocol';
+import { allowsScope, type Clock, type OperatorScope, operatorScopes } from '@openclaw/protocol';
 import type { AccessOptions } from './access-options.ts';
 import { ConnectRefusal } from './connect-refusal.ts';
-import type { Credentials, TokenGrant } from './credentials.ts';
+import type { CodeMaker, Credentials, TokenGrant } from './credentials.ts';
 import { addressKey, FailedAttempts } from './failed-attempts.ts';
 import type { ConnectionLimits } from './limits.ts';
-import type { Remote } from './origin.ts';
+import { isLoopbackAddress, type Remote } from './origin.ts';
 import type { PairedDevice, PairedDevices } from './paired-devices.ts';
 import type { Credential } from './peer.ts';
 import type { SharedSecret } from './shared-secret.ts';
@@ -33,8 +33,8 @@ export type Proof =
   | { by: 'token'; hash: string; grant: TokenGrant }
   | { by: 'device'; deviceId: string; hash: string; device: PairedDevice }
   | { by: 'code'; code: string; scopes: readonly string[] }
-  | { by: 'user'; name: string }
-  | { by: 'tailscale'; login: string };
+  | { by: 'user'; name: string; proxy: string }
+  | { by: 'tailscale'; login: string; proxy: string };
 
 export interface ProverOptions {
   clock: Clock;
@@ -44,6 +44,8 @@ export interface ProverOptions {
   secret: SharedSecret;
   credentials: Credentials;
   devices: PairedDevices;
+  /** Whether an address is a trusted proxy's now. */
+  isProxy: (address: string) => boolean;
 }
 
 const tailscaleScopes: readonly OperatorScope[] = ['operator.read', 'operator.write', 'operator.approvals'];
@@ -85,7 +87,7 @@ export class Prover {
 
   /** The scopes that a credential allows at most; undefined when it is not valid any more. */
   allowed(credential: Credential): readonly string[] | undefined {
-    const { access, secret, credentials, devices } = this.#options;
+    const { access, secret, credentials } = this.#options;
     const { auth, tailscale } = access();
     switch (credential.kind) {
       case 'shared':
@@ -95,23 +97,55 @@ export class Prover {
       case 'token':
         return credentials.grantOf(credential.hash)?.scopes;
       case 'device':
-        return devices.hasTokenHash(credential.deviceId, credential.hash)
-          ? devices.get(credential.deviceId)?.scopes
-          : undefined;
+        return this.#deviceScopes(credential);
       case 'code':
         return operatorScopes;
       case 'user':
-        return auth.mode === 'trusted-proxy' && isListed(auth.allowUsers, credential.name) ? operatorScopes : undefined;
+        return auth.mode === 'trusted-proxy' &&
+          this.#isBelieved(credential.proxy) &&
+          isListed(auth.allowUsers, credential.name)
+          ? operatorScopes
+          : undefined;
       case 'tailscale':
-        return tailscale && isListed(lowerCase(tailscale.allowLogins), credential.login.toLowerCase())
+        return tailscale &&
+          (isLoopbackAddress(credential.proxy) || this.#isBelieved(credential.proxy)) &&
+          isListed(lowerCase(tailscale.allowLogins), credential.login.toLowerCase())
           ? (tailscale.scopes ?? tailscaleScopes)
           : undefined;
     }
   }
 
+  /** Whether a proxy may say who somebody is. A device's token names none: it rests on the user alone. */
+  #isBelieved(proxy: string | undefined): boolean {
+    return proxy === undefined || this.#options.isProxy(proxy);
+  }
+
+  /** What a device was approved for, as long as the token is one of its own and what it was given on is valid. */
+  #deviceScopes({ deviceId, hash }: Extract<Credential, { kind: 'device' }>): readonly string[] | undefined {
+    const { devices } = this.#options;
+    const through = devices.tokenOf(deviceId, hash)?.through;
+    if (through && !this.allowed(through)) return undefined;
+    return devices.hasTokenHash(deviceId, hash) ? devices.get(deviceId)?.scopes : undefined;
+  }
+
+  /** Whether the maker of a code still has what the code grants. */
+  #isCovered(scopes: readonly string[], { credential, deviceId }: CodeMaker): boolean {
+    const covers = (held: readonly string[] | undefined) =>
+      held !== undefined && scopes.every((scope) => allowsScope(new Set(held), scope as OperatorScope));
+    if (credential && !covers(this.allowed(credential))) return false;
+    return (
+      deviceId === undefined || credential?.kind === 'token' || covers(this.#options.devices.get(deviceId)?.scopes)
+    );
+  }
+
+  /**
+   * Only who could do everything anyway clears what it failed before: whoever holds a lesser token must not guess on for
+   * more between showing it.
+   */
   #settled(proof: Proof | undefined, keys: readonly string[]): Proof | undefined {
-    if (proof) this.#failures.clear(keys);
-    else this.#failures.note(keys);
+    if (!proof) this.#failures.note(keys);
+    else if (proof.by !== 'code' && this.allowed(credentialOf(proof))?.includes('operator.admin'))
+      this.#failures.clear(keys);
     return proof;
   }
 
@@ -123,10 +157,12 @@ export class Prover {
       const verified = credentials.verify(token);
       if (verified) return { by: 'token', ...verified };
       const found = allowUnsignedDevice ? devices.findByToken(token) : devices.findOwn(deviceId, token);
-      if (found) return { by: 'device', ...found };
+      if (found && this.#deviceScopes({ kind: 'device', ...found })) return { by: 'device', ...found };
     }
-    const scopes = given.bootstrapToken ? credentials.codeScopes(given.bootstrapToken) : undefined;
-    if (given.bootstrapToken && scopes) return { by: 'code', code: given.bootstrapToken, scopes };
+    const code = given.bootstrapToken;
+    const scopes = code ? credentials.codeScopes(code) : undefined;
+    if (code && scopes && this.#isCovered(scopes, credentials.codeMaker(code) ?? {}))
+      return { by: 'code', code, scopes };
     return access().auth.mode === 'none' && remote.isLoopback ? { by: 'none' } : undefined;
   }
 
@@ -141,7 +177,9 @@ export class Prover {
     // Only for those who bring nothing else: a wrong secret beside a right name must not be a free guess.
     return remote
       .identify?.()
-      .then(({ kind, name }) => (kind === 'proxy' ? { by: 'user', name } : { by: 'tailscale', login: name }));
+      .then(({ kind, name, proxy }) =>
+        kind === 'proxy' ? { by: 'user', name, proxy } : { by: 'tailscale', login: name, proxy },
+      );
   }
 }
 
@@ -174,9 +212,9 @@ export function credentialOf(proof: Proof): Credential {
     case 'device':
       return { kind: 'device', deviceId: proof.deviceId, hash: proof.hash };
     case 'user':
-      return { kind: 'user', name: proof.name };
+      return { kind: 'user', name: proof.name, proxy: proof.proxy };
     case 'tailscale':
-      return { kind: 'tailscale', login: proof.login };
+      return { kind: 'tailscale', login: proof.login, proxy: proof.proxy };
     case 'none':
     case 'code':
       return { kind: proof.by };

@@ -90,18 +90,18 @@ export class Proxies {
     login: string | undefined;
     isTrusted: boolean;
   }): (() => Promise<ForwardedUser>) | undefined {
-    const { headers, address, login, isTrusted } = claim;
+    const { headers, peer: proxy, address, login, isTrusted } = claim;
     if (this.#auth.mode === 'trusted-proxy' && isTrusted) {
       const user = proxyUser(this.#auth, headers);
       return async () => {
-        if (typeof user === 'string') return { kind: 'proxy', name: user };
+        if (typeof user === 'string') return { kind: 'proxy', name: user, proxy };
         throw user;
       };
     }
     if (login === undefined) return undefined;
     return async () => {
       const name = await identifyTailscale(this.#tailscaleUsers, { address, login, isPeerTrusted: isTrusted });
-      return { kind: 'tailscale', name };
+      return { kind: 'tailscale', name, proxy };
     };
   }
 }

@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { allowsScope, CloseCode, type OperatorScope } from '@openclaw/protocol';
 import type { PairedDevices } from './paired-devices.ts';
 import type { Credential, Identity } from './peer.ts';
@@ -14,8 +14,8 @@ export interface Revocable {
   close(code: number, reason: string): void;
 }
 
-/** A socket that HTTP requests come over. */
-export type Cuttable = Pick<Duplex, 'once' | 'destroy'>;
+/** The answer to an HTTP request. */
+export type Cuttable = Pick<Writable, 'once' | 'destroy' | 'destroyed'>;
 
 /** What is left of what a connection was let in with. */
 type Standing = { is: 'gone'; reason: string } | { is: 'left'; scopes: readonly string[] };
@@ -25,7 +25,7 @@ export class Revocation {
   readonly #prover: Prover;
   readonly #devices: PairedDevices;
   readonly #connections: () => Iterable<Revocable>;
-  /** What the last HTTP request on a socket came in with: its answer may take as long as a run. */
+  /** What HTTP requests came in with that are not answered yet: that may take as long as a run. A socket may carry several. */
   readonly #requests = new Map<Cuttable, { credential: Credential; scope: OperatorScope }>();
 
   constructor({
@@ -42,10 +42,12 @@ export class Revocation {
     this.#connections = connections;
   }
 
-  /** Cuts the socket when the credential of its request does not allow `scope` any more. */
-  watch(socket: Cuttable, credential: Credential, scope: OperatorScope): void {
-    if (!this.#requests.has(socket)) socket.once('close', () => this.#requests.delete(socket));
-    this.#requests.set(socket, { credential, scope });
+  /** Cuts the answer when the credential of its request does not allow `scope` any more. */
+  watch(response: Cuttable, credential: Credential, scope: OperatorScope): void {
+    // It may have been left while its credential was judged: then nobody would tell of its end any more.
+    if (response.destroyed) return;
+    if (!this.#requests.has(response)) response.once('close', () => this.#requests.delete(response));
+    this.#requests.set(response, { credential, scope });
   }
 
   /** Looks at every connection and request again; to be called once what was taken away is committed. */
@@ -60,8 +62,8 @@ export class Revocation {
       const left = narrowed(scopes, standing.scopes);
       if (left.size < scopes.size) connection.narrow(left);
     }
-    for (const [socket, { credential, scope }] of this.#requests) {
-      if (!allowsScope(new Set(this.#prover.allowed(credential)), scope)) socket.destroy();
+    for (const [response, { credential, scope }] of this.#requests) {
+      if (!allowsScope(new Set(this.#prover.allowed(credential)), scope)) response.destroy();
     }
   }
 

@@ -48,6 +48,15 @@ export function setupAddress({ asked, configured, connection, localHosts }: Setu
   return { url, ...(others.length > 0 ? { urls: [url, ...others] } : {}), source: 'connection' };
 }
 
+/**
+ * Whether the gateway's own certificate is what answers at an address: by its port, since a proxy in front has another one and
+ * a certificate of its own.
+ */
+export function isServedHere(address: string, port: number | undefined): boolean {
+  const url = new URL(address);
+  return url.protocol === 'wss:' && Number(url.port || 443) === port;
+}
+
 /** The text of a setup code: base64url of JSON. A secret until it is used. */
 export function encodeSetupCode({ url, urls, bootstrapToken, pin }: SetupFacts): string {
   return Buffer.from(JSON.stringify({ url, urls, bootstrapToken, pin })).toString('base64url');

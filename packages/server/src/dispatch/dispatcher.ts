@@ -111,7 +111,7 @@ export class Dispatcher {
       const outcome = this.#call(peer, frame);
       if (outcome instanceof Promise) {
         outcome.then(
-          (result) => this.#answer(peer, frame, atMs, result),
+          (result) => this.#answer(peer, frame, atMs, result, this.#isRead(frame)),
           (error: unknown) => this.#fail(peer, frame, atMs, error),
         );
       } else {
@@ -146,16 +146,26 @@ export class Dispatcher {
       assertAllowed: () => assertAllowed(peer, declaration),
       respondAgain: (payload) => {
         const json = JSON.stringify(payload);
-        this.#committer.release(() => peer.respond(frame.id, true, json));
+        this.#committer.release(() => {
+          const refusal = this.#refusalNow(peer, frame.method);
+          if (refusal) peer.respond(frame.id, false, JSON.stringify(refusal.toWire()));
+          else peer.respond(frame.id, true, json);
+        });
       },
     };
     return handle(parsed.data, call);
   }
 
-  #answer(peer: Peer, frame: RequestFrame, atMs: number, outcome: unknown): void {
+  /** `isLateRead`: it took a while and changed nothing, so whoever may not ask for it any more is not told either. */
+  #answer(peer: Peer, frame: RequestFrame, atMs: number, outcome: unknown, isLateRead = false): void {
     this.#committer.release(
       () => {
         this.#settled(peer);
+        const refusal = isLateRead ? this.#refusalNow(peer, frame.method) : undefined;
+        if (refusal) {
+          this.#refuse(peer, frame, atMs, refusal);
+          return;
+        }
         if (!(outcome instanceof AtRelease)) {
           peer.respond(frame.id, true, JSON.stringify(outcome));
           this.#observe(peer, frame, atMs, 'ok');
@@ -177,6 +187,21 @@ export class Dispatcher {
         this.#refuse(peer, frame, atMs, error as GatewayError);
       },
     );
+  }
+
+  #isRead({ method }: RequestFrame): boolean {
+    return this.#methods.get(method)?.declaration.replay === 'safe';
+  }
+
+  /** Why the peer may not call a method at this moment. */
+  #refusalNow(peer: Peer, method: string): GatewayError | undefined {
+    const declaration = this.#methods.get(method)?.declaration;
+    try {
+      if (declaration) assertAllowed(peer, declaration);
+      return undefined;
+    } catch (error) {
+      return this.#refusalOf(method, error);
+    }
   }
 
   #fail(peer: Peer, frame: RequestFrame, atMs: number, error: unknown): void {

@@ -62,7 +62,13 @@ class Edge implements HttpEdge {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#arrivals = new Arrivals(options, clock);
     this.#sockets = new SocketLimit({ limits: this.#limits, isProxy: (address) => this.#arrivals.isProxy(address) });
-    this.access = new Access({ host, options, limits: () => this.#limits, connections: () => this.#connections });
+    this.access = new Access({
+      host,
+      options,
+      limits: () => this.#limits,
+      connections: () => this.#connections,
+      isProxy: (address) => this.#arrivals.isProxy(address),
+    });
     this.credentials = this.access.credentials;
     this.#upgrades = new Upgrades({
       host,

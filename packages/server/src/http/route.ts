@@ -11,8 +11,13 @@ export interface HttpCaller {
 
 /** Judges the credentials of HTTP requests. */
 export interface HttpGate {
-  /** See {@link HttpExchange.authorize}. */
-  authorize(request: IncomingMessage, remote: Remote, scope: OperatorScope): Promise<HttpCaller>;
+  /** See {@link HttpExchange.authorize}. `response` is cut when what was shown is taken back. */
+  authorize(
+    request: IncomingMessage,
+    response: ServerResponse,
+    remote: Remote,
+    scope: OperatorScope,
+  ): Promise<HttpCaller>;
 }
 
 /** One HTTP request on its way to a route. */

@@ -87,7 +87,7 @@ function exchangeOf(
     query,
     remote,
     ...(traceparent === undefined ? {} : { traceparent }),
-    authorize: (scope) => gate.authorize(request, remote, scope),
+    authorize: (scope) => gate.authorize(request, response, remote, scope),
   };
 }
 

@@ -3,10 +3,11 @@ import type { Access } from '../connection/access.ts';
 import { coversScopes, type PairedDevice } from '../connection/paired-devices.ts';
 import type { Peer } from '../connection/peer.ts';
 import { drawQrCode } from '../connection/qr-code.ts';
-import { encodeSetupCode, setupAddress } from '../connection/setup-code.ts';
+import { narrowed } from '../connection/revocation.ts';
+import { encodeSetupCode, isServedHere, setupAddress } from '../connection/setup-code.ts';
 import { AtRelease, implement, type MethodImplementation } from '../dispatch/method.ts';
 import type { GatewayParts } from './context.ts';
-import { assertHolds, assertKnownScopes } from './granting.ts';
+import { assertHolds, assertKnownScopes, assertManages } from './granting.ts';
 import { tokenMethods } from './tokens.ts';
 
 /** What the methods of access need beside the parts. */
@@ -14,6 +15,8 @@ export interface AccessFacts {
   access: Access;
   /** The pin of the gateway's own certificate, where it has one. */
   pin(): string | undefined;
+  /** The port that the gateway listens on; undefined while it does not. */
+  port(): number | undefined;
   /** Addresses of this machine beyond loopback that the gateway listens on, as `host:port`. */
   localHosts(): readonly string[];
 }
@@ -23,7 +26,10 @@ const limitedScopes: readonly OperatorScope[] = ['operator.read', 'operator.writ
 const maxRemembered = 128;
 
 /** `device.*` and `tokens.*`: who may come in, and what they were given. */
-export function accessMethods(parts: GatewayParts, { access, pin, localHosts }: AccessFacts): MethodImplementation[] {
+export function accessMethods(
+  parts: GatewayParts,
+  { access, pin, port, localHosts }: AccessFacts,
+): MethodImplementation[] {
   const { audit, clock } = parts;
   const { pairing, devices, credentials, revocation } = access;
   /** When devices were removed lately: for those who ask again after a drop. */
@@ -96,6 +102,7 @@ export function accessMethods(parts: GatewayParts, { access, pin, localHosts }: 
     implement(methods['device.pair.remove'], ({ deviceId }, { peer }) => {
       const before = removed.get(deviceId);
       if (before !== undefined && !devices.get(deviceId)) return { deviceId, removedAtMs: before };
+      assertManages(peer.identity, deviceId, devices.require(deviceId));
       devices.remove(deviceId);
       pairing.settleDevice(deviceId, 'rejected');
       audit.note({ action: 'device.removed', actor: actorOf(peer), target: deviceId });
@@ -108,7 +115,8 @@ export function accessMethods(parts: GatewayParts, { access, pin, localHosts }: 
       }));
     }),
 
-    implement(methods['device.pair.rename'], ({ deviceId, label }) => {
+    implement(methods['device.pair.rename'], ({ deviceId, label }, { peer }) => {
+      assertManages(peer.identity, deviceId, devices.require(deviceId));
       devices.rename(deviceId, label);
       return { deviceId, label };
     }),
@@ -126,9 +134,10 @@ export function accessMethods(parts: GatewayParts, { access, pin, localHosts }: 
         connection: peer.gatewayUrl,
         localHosts: localHosts(),
       });
-      const { code, setupId, expiresAtMs } = credentials.createCode({ scopes });
+      const { code, setupId, expiresAtMs } = credentials.createCode({ scopes, maker: peer.identity });
       audit.note({ action: 'setup.created', actor: actorOf(peer), target: setupId, scopes: [...scopes] });
-      const setupCode = encodeSetupCode({ url, urls, bootstrapToken: code, pin: pin() });
+      const pinned = isServedHere(url, port()) ? pin() : undefined;
+      const setupCode = encodeSetupCode({ url, urls, bootstrapToken: code, pin: pinned });
       const drawn = params.includeQr ? await drawQrCode(setupCode) : undefined;
       return {
         setupId,
@@ -148,6 +157,7 @@ export function accessMethods(parts: GatewayParts, { access, pin, localHosts }: 
     implement(methods['device.token.rotate'], ({ deviceId, role, scopes }, { peer }) => {
       assertDeviceRole(role);
       const known = devices.require(deviceId);
+      assertManages(peer.identity, deviceId, known);
       if (scopes) {
         assertKnownScopes('device.token.rotate', scopes);
         if (!coversScopes(known, scopes)) {
@@ -158,7 +168,10 @@ export function accessMethods(parts: GatewayParts, { access, pin, localHosts }: 
         }
       }
       const { device, token } = devices.rotate(deviceId, scopes);
-      const isOwn = peer.identity.deviceId === deviceId;
+      // Whoever shows less than the device was approved for is not given all of it.
+      const { credential, deviceId: ownId, scopes: held } = peer.identity;
+      const mayHave =
+        credential?.kind === 'device' || narrowed(new Set(device.scopes), [...held]).size === device.scopes.length;
       audit.note({
         action: 'device.token.rotated',
         actor: actorOf(peer),
@@ -171,7 +184,7 @@ export function accessMethods(parts: GatewayParts, { access, pin, localHosts }: 
           role,
           scopes: [...device.scopes],
           rotatedAtMs: token.issuedAtMs,
-          ...(isOwn
+          ...(ownId === deviceId && mayHave
             ? { token: token.deviceToken, tokenDelivery: 'in-band' as const }
             : { tokenDelivery: 'withheld-cross-device' as const }),
         },
@@ -181,6 +194,7 @@ export function accessMethods(parts: GatewayParts, { access, pin, localHosts }: 
 
     implement(methods['device.token.revoke'], ({ deviceId, role }, { peer }) => {
       assertDeviceRole(role);
+      assertManages(peer.identity, deviceId, devices.require(deviceId));
       devices.revokeTokens(deviceId);
       audit.note({ action: 'device.token.revoked', actor: actorOf(peer), target: deviceId });
       const revokedAtMs = clock.now();

@@ -1,5 +1,5 @@
 import { methods, type Result } from '@openclaw/protocol';
-import { implement, type MethodImplementation } from '../dispatch/method.ts';
+import { type Call, implement, type MethodImplementation } from '../dispatch/method.ts';
 
 /** A change of the configuration that a client asks for. */
 export interface ConfigEdit {
@@ -9,6 +9,8 @@ export interface ConfigEdit {
   baseHash?: string;
   /** Who asks: the principal, for the audit trail. */
   by: string;
+  /** To be called right before anything is changed: throws `FORBIDDEN` when whoever asks may not any more. */
+  assertAllowed(): void;
 }
 
 /**
@@ -55,9 +57,10 @@ const nothing: Result<'config.get'> = { path: '', exists: false, valid: true, co
 /** `config.get`, and, where the program has a configuration, `config.schema`, `config.patch` and `config.set`. */
 export function configMethods(port: ConfigPort | undefined, facts: ConfigFacts): MethodImplementation[] {
   if (!port) return [implement(methods['config.get'], () => nothing)];
-  const edit = (raw: string, baseHash: string | undefined, by: string): ConfigEdit => ({
+  const edit = (raw: string, baseHash: string | undefined, { peer, assertAllowed }: Call): ConfigEdit => ({
     raw,
-    by,
+    by: peer.identity.principal,
+    assertAllowed,
     ...(baseHash === undefined ? {} : { baseHash }),
   });
   return [
@@ -67,12 +70,8 @@ export function configMethods(port: ConfigPort | undefined, facts: ConfigFacts):
       version: facts.version,
       generatedAt: new Date(facts.now()).toISOString(),
     })),
-    implement(methods['config.patch'], ({ raw, baseHash }, { peer }) =>
-      port.patch(edit(raw, baseHash, peer.identity.principal)),
-    ),
-    implement(methods['config.set'], ({ raw, baseHash }, { peer }) =>
-      port.set(edit(raw, baseHash, peer.identity.principal)),
-    ),
+    implement(methods['config.patch'], ({ raw, baseHash }, call) => port.patch(edit(raw, baseHash, call))),
+    implement(methods['config.set'], ({ raw, baseHash }, call) => port.set(edit(raw, baseHash, call))),
   ];
 }
 

@@ -167,7 +167,7 @@ export class AgentCalls {
     const refuse = (index: number, what: string) =>
       new GatewayError('INVALID_REQUEST', `invalid run.emit params: at /parts/${index}: ${what}`);
     parts.forEach((part, index) => {
-      assertEffectAllowed(work, part);
+      assertEffectAllowed(work, part, journal);
       if (part.stream === 'assistant' || part.stream === 'thinking') {
         const { itemId, at, delta, replace } = part.data;
         const length = replace ? 0 : textLength(journal, part.stream, itemId);
@@ -178,7 +178,6 @@ export class AgentCalls {
         if (delta.length * 6 > maxDeltaBytes && Buffer.byteLength(JSON.stringify(delta)) > maxDeltaBytes) {
           throw refuse(index, `a delta takes at most ${maxDeltaBytes} bytes of JSON; split this one`);
         }
-        journal = extendJournal(journal, part);
       } else if (part.stream === 'lifecycle') {
         if (part.data.phase !== 'end' && part.data.phase !== 'error')
           throw refuse(index, 'an agent emits only the phases end and error');
@@ -186,6 +185,7 @@ export class AgentCalls {
       } else if (part.stream === 'item' && part.data.kind === 'steered' && part.data.inputId === undefined) {
         throw refuse(index, 'an item of kind steered names its inputId');
       }
+      journal = extendJournal(journal, part);
     });
   }
 
@@ -225,7 +225,8 @@ export class AgentCalls {
   /** The agent took a steering message in: it becomes part of the transcript and of this run. */
   #absorb(run: Run, inputId: string): void {
     const input = run.stream.state.inputs.find(({ runId }) => runId === inputId);
-    if (!input) return;
+    // What waits for a run of its own may be from someone who has no say in this one.
+    if (input?.mode !== 'steer') return;
     const entry = run.stream.state.entry as SessionEntry;
     const taken: Payload<'session.input'> = { ...keysOf(entry), runId: inputId, phase: 'taken', into: run.runId };
     this.#log.append(run.stream, 'session.input', taken, { keep: 'fact', durable: true });

@@ -1,4 +1,5 @@
 import { type Effects, GatewayError, type MessageSource, type RunPart, type RunWork } from '@openclaw/protocol';
+import type { RunJournal } from './run-journal.ts';
 
 /**
  * What runs may do to the world by tools that are not `safe`, by where their message came from. Messages of operators'
@@ -36,10 +37,11 @@ export function isStricter(one: Effects, other: Effects): boolean {
 }
 
 /**
- * Refuses the start of a tool call that the run may not make: one that is not `safe`, and that nobody allowed. An agent
- * begins such a call only when its start is committed, so what is refused here is not done.
+ * Refuses the start of a tool call that the run may not make: one that is not `safe`, and that nobody allowed. An answer is
+ * for one call: what `journal` has under its id already was it. An agent begins such a call only when its start is committed,
+ * so what is refused here is not done.
  */
-export function assertEffectAllowed(work: RunWork, part: RunPart): void {
+export function assertEffectAllowed(work: RunWork, part: RunPart, journal: RunJournal): void {
   if (part.stream !== 'tool' || part.data.phase !== 'start' || part.data.safe === true) return;
   const { effects = 'allow' } = work;
   if (effects === 'allow') return;
@@ -47,8 +49,15 @@ export function assertEffectAllowed(work: RunWork, part: RunPart): void {
   const isAllowed = work.approvals.some(
     (answer) => answer.toolCallId === toolCallId && answer.decision === 'allow' && effects === 'ask',
   );
-  if (isAllowed) return;
-  const why = effects === 'ask' ? 'needs the approval of an operator' : 'is not allowed';
+  const wasMade = journal.some(
+    ({ stream, data }) =>
+      stream === 'tool' && data.phase === 'start' && data.toolCallId === toolCallId && data.safe !== true,
+  );
+  if (isAllowed && !wasMade) return;
+  const asking = isAllowed
+    ? 'was allowed once, and made; a further call needs an id and an approval of its own'
+    : 'needs the approval of an operator';
+  const why = effects === 'ask' ? asking : 'is not allowed';
   throw new GatewayError(
     'FORBIDDEN',
     `the tool ${name} ${why} in run ${work.runId}, whose message came from outside; see the setting \`effects\`.`,

@@ -60,8 +60,10 @@ export class Sessions {
     this.#system = await this.#log.open('system');
   }
 
-  /** The canonical form of a key; throws INVALID_REQUEST for one that is none. */
+  /** The canonical form of a key; throws INVALID_REQUEST for one that is none, and for an agent's id that is none. */
   canonicalKey(key: string, agentId: string = this.#defaultAgentId): string {
+    // It would go on as a part of the key, and name a session that the key does not.
+    if (agentId.includes(':')) throw this.#unknownAgent(agentId);
     const canonical = canonicalSessionKey(key, agentId);
     if (canonical !== undefined) return canonical;
     throw new GatewayError(
@@ -84,12 +86,14 @@ export class Sessions {
   requireAgent(canonicalKey: string): string {
     const agentId = sessionAgentId(canonicalKey);
     if (this.#agentIds.has(agentId)) return agentId;
-    throw new GatewayError(
+    throw this.#unknownAgent(agentId);
+  }
+
+  #unknownAgent(agentId: string): GatewayError {
+    return new GatewayError(
       'INVALID_REQUEST',
       `unknown agent id: ${agentId.slice(0, 64)}. This gateway has ${[...this.#agentIds].join(', ')}.`,
-      {
-        details: { code: 'UNKNOWN_AGENT_ID' },
-      },
+      { details: { code: 'UNKNOWN_AGENT_ID' } },
     );
   }
 

@@ -14,6 +14,8 @@ const noteKind = 'wake-note';
 const maxNotes = 32;
 /** Sessions in which notes may wait. */
 const maxSessions = 1_000;
+/** UTF-16 units of all notes together. */
+const maxUnits = 2_000_000;
 
 /**
  * Notes for sessions that are no reason to start a run: kept on the disk, and put into the transcript in front of the next
@@ -31,12 +33,14 @@ export class WakeNotes {
   /** Throws UNAVAILABLE when too many notes wait for one more. */
   admit(sessionKey: string, text: string): void {
     const notes = this.#of(sessionKey);
-    const isNew = notes.length === 0 && this.#documents.count(noteKind) >= maxSessions;
-    if (!isNew && (notes.length < maxNotes || notes.some((note) => note.text === text))) return;
-    const told = isNew
-      ? `Notes wait in ${maxSessions} sessions already; they go with the next messages of these.`
-      : `${notes.length} notes wait in this session already; they go with its next message.`;
-    throw new GatewayError('UNAVAILABLE', told, { retryable: true, retryAfterMs: 60_000 });
+    if (notes.some((note) => note.text === text)) return;
+    if (notes.length >= maxNotes)
+      throw noRoom(`${notes.length} notes wait in this session already; they go with its next message.`);
+    if (notes.length === 0 && this.#documents.count(noteKind) >= maxSessions)
+      throw noRoom(`Notes wait in ${maxSessions} sessions already; they go with the next messages of these.`);
+    const units = this.#units();
+    if (units + text.length > maxUnits)
+      throw noRoom(`Notes of ${units} characters wait already; they go with the next messages of their sessions.`);
   }
 
   /** Keeps a note with this tick's commit; `coalesced` when the same text waits already. */
@@ -69,4 +73,13 @@ export class WakeNotes {
   #of(sessionKey: string): readonly WakeNote[] {
     return this.#documents.get<WakeNote[]>(noteKind, sessionKey) ?? [];
   }
+
+  #units(): number {
+    const notes = this.#documents.entries<WakeNote[]>(noteKind).flatMap(([, waiting]) => waiting);
+    return notes.reduce((units, { text }) => units + text.length, 0);
+  }
+}
+
+function noRoom(told: string): GatewayError {
+  return new GatewayError('UNAVAILABLE', told, { retryable: true, retryAfterMs: 60_000 });
 }

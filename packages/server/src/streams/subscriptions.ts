@@ -355,7 +355,8 @@ export class Subscriptions {
     reader.isPumping = true;
     this.#pumpPages(reader).catch((error: unknown) => {
       reader.isPumping = false;
-      reader.peer.close(1011, `reading the log failed: ${String(error)}`);
+      this.#observer.warning('a stream could not be read from the store', error);
+      reader.peer.close(1011, 'reading the log failed; the gateway’s log says why');
     });
   }
 

@@ -4,7 +4,7 @@ import { type HttpExchange, HttpProblem } from '../route.ts';
 import { byteRange } from './byte-range.ts';
 import { dispositionOf } from './file-name.ts';
 import { freeBytes } from './free-bytes.ts';
-import { isShown } from './media-type.ts';
+import { isShown, plainType } from './media-type.ts';
 import type { ReadableMedium, Uploads } from './uploads.ts';
 
 const pageBytes = 256 * 1024;
@@ -28,7 +28,9 @@ export async function serveMedium(
     const told = 'No such medium: its session was deleted, nobody has used the upload in time, or the id is wrong.';
     throw new HttpProblem(404, 'not_found', told);
   }
-  const { mimeType, fileName, sizeBytes } = medium;
+  const { fileName, sizeBytes } = medium;
+  // What came in a message may be called anything, also what no header can hold.
+  const mimeType = plainType(medium.mimeType);
   const etag = `"${id}"`;
   response.setHeader('etag', etag);
   // Kept by the one who read it, and asked about each time: it may have been erased.

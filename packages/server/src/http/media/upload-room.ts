@@ -18,7 +18,7 @@ export interface UploadsOptions {
   lifetimeMs?: number;
   /** What may be uploaded, such as `image/*` or `application/pdf`, judged after a look at the first bytes. Default anything. */
   types?: readonly string[];
-  /** Uploads that may be under way at a time. Default 8. */
+  /** Uploads that may be under way at a time; the last place is nobody's who has another. Default 8. */
   maxConcurrent?: number;
 }
 
@@ -32,13 +32,15 @@ const defaults = {
   maxConcurrent: 8,
 };
 
-/** Counts what uploads take up, by principal and in all, and says when there is no room. */
+/** Counts what uploads take up and how many are under way, by principal and in all, and says when there is no room. */
 export class UploadRoom {
   readonly #options: () => UploadsOptions;
   /** Bytes and number of files by principal. */
   readonly #held = new Map<string, { bytes: number; count: number }>();
+  readonly #incoming = new Map<string, number>();
   #bytes = 0;
   #count = 0;
+  #incomingCount = 0;
 
   constructor(options: () => UploadsOptions) {
     this.#options = options;
@@ -52,6 +54,23 @@ export class UploadRoom {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Throws 503 when as many uploads are under way as may be, of the principal or of all. */
+  assertPlace(principal: string): void {
+    const { maxConcurrent } = this.limits;
+    const own = this.#incoming.get(principal) ?? 0;
+    if (this.#incomingCount < maxConcurrent && (own === 0 || own < maxConcurrent - 1)) return;
+    const told = `${this.#incomingCount} uploads are under way, ${own} of them yours; send it again in a moment.`;
+    throw new HttpProblem(503, 'unavailable', told, { 'retry-after': '2' });
+  }
+
+  /** Notes that an upload of the principal begins (1) or ends (-1). */
+  noteIncoming(principal: string, change: 1 | -1): void {
+    this.#incomingCount += change;
+    const count = (this.#incoming.get(principal) ?? 0) + change;
+    if (count === 0) this.#incoming.delete(principal);
+    else this.#incoming.set(principal, count);
   }
 
   /** Throws 429 when there is no room for one more file of the principal. */

@@ -51,7 +51,6 @@ export class Uploads {
   readonly #room: UploadRoom;
   readonly #waiting = new Map<string, WaitingUpload>();
   readonly #turns = new Map<string, Promise<unknown>>();
-  #incoming = 0;
 
   constructor(parts: { store: EventStore; committer: Committer; clock: Clock; options: () => UploadsOptions }) {
     this.#store = parts.store;
@@ -94,22 +93,18 @@ export class Uploads {
     principal: string,
     { maxBytes, sizeBytes = 0 }: { maxBytes: number; sizeBytes?: number },
   ): Promise<IncomingUpload> {
-    const { maxConcurrent } = this.#room.limits;
     if (sizeBytes > maxBytes) throw tooLarge(maxBytes);
-    if (this.#incoming >= maxConcurrent) {
-      const told = `${this.#incoming} uploads are under way, the most allowed; send it again in a moment.`;
-      throw new HttpProblem(503, 'unavailable', told, { 'retry-after': '2' });
-    }
+    this.#room.assertPlace(principal);
     this.#room.assertCount(principal);
     // Reserved before anything is waited for, so that what comes at the same time finds it taken.
     this.#room.assertBytes(principal, sizeBytes);
-    this.#incoming++;
+    this.#room.noteIncoming(principal, 1);
     let reserved = sizeBytes;
     this.#room.hold(principal, reserved, 1);
     let isOpen = true;
     const end = (keptBytes?: number) => {
       isOpen = false;
-      this.#incoming--;
+      this.#room.noteIncoming(principal, -1);
       this.#room.hold(principal, (keptBytes ?? 0) - reserved, keptBytes === undefined ? -1 : 0);
     };
     let file: StoreUpload;
