@@ -76,12 +76,14 @@ describe('GET /media/<id>', () => {
     const door = await openDoor();
     const caller = await door.dial();
     const content = Buffer.from('inline').toString('base64');
-    const attachments = [{ content, mimeType: 'image/png\r\nset-cookie: a=b', fileName: 'a"\r\nb.png' }];
+    const attachments = [{ content, mimeType: 'image/png\r\nset-cookie: a=b', fileName: '../a"\r\n\u202eb.png' }];
     await caller.ask('chat.send', { sessionKey: 'main', message: 'look', attachments, idempotencyKey: 'r1' });
     const [message] = await messagesOf(caller, 'main');
     const answer = await door.fetch(`/media/${message?.content[1].media.id}`);
     expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/octet-stream']);
-    expect(answer.headers.get('content-disposition')).toMatch(/^attachment; filename="a___b.png"; filename\*=UTF-8''/);
+    expect(answer.headers.get('content-disposition')).toMatch(
+      /^attachment; filename="a_b.png"; filename\*=UTF-8''a%22b.png$/,
+    );
     expect(await answer.text()).toBe('inline');
   });
 

@@ -3,7 +3,6 @@ import {
   CloseCode,
   type ConnectParams,
   closeReason,
-  type DecodeLimits,
   decodeFrame,
   GatewayError,
   isGatewayError,
@@ -15,40 +14,16 @@ import {
 import { type ConnectionFacts, plainWords } from '../observer.ts';
 import type { EncodedFrame } from '../transport/encoded-frame.ts';
 import { type ServerTransport, watermarks } from '../transport/server-transport.ts';
-import type { AuthOptions } from './access-options.ts';
 import { tooManyConnections } from './admission.ts';
 import { ConnectRefusal } from './connect-refusal.ts';
-import type { EventFrames } from './event-frames.ts';
+import type { Authorize, ConnectionContext } from './connection-context.ts';
 import type { Grant } from './handshake.ts';
-import type { Beating, Heartbeat } from './heartbeat.ts';
+import type { Beating } from './heartbeat.ts';
+import { HeldRequests } from './held-requests.ts';
 import { helloOk, v4BufferedBytes } from './hello-ok.ts';
 import type { ConnectionHost } from './host.ts';
-import { type ConnectionLimits, frameBytesOf } from './limits.ts';
+import { frameBytesOf } from './limits.ts';
 import type { Identity, Peer } from './peer.ts';
-
-/** What all connections share. */
-export interface ConnectionContext {
-  host: ConnectionHost;
-  heartbeat: Heartbeat;
-  events: EventFrames;
-  limits: ConnectionLimits;
-  /** How deep and wide a message may be. */
-  decodeLimits: DecodeLimits;
-  authMode: AuthOptions['mode'];
-  /** The connection may not become more: refused with 4202. */
-  isFull: () => boolean;
-  /** It left the handshake behind, one way or the other. */
-  handshakeEnded: (connection: Connection) => void;
-  joined: (connection: Connection) => void;
-  /** Its transport is gone; the last call. */
-  gone: (connection: Connection) => void;
-}
-
-/**
- * How a connection is let in: asked once, by its first request. Throws or rejects with a {@link ConnectRefusal}. Changes
- * nothing once `isOpen` says that the connection is gone.
- */
-export type Authorize = (rawParams: unknown, nonce: string, isOpen: () => boolean) => Grant | Promise<Grant>;
 
 type State =
   /** Waiting for `connect`. */
@@ -84,9 +59,7 @@ export class Connection implements Peer, Beating {
   #isPaused = false;
   #isHeldByHost = false;
   #isBacklogged = false;
-  #isServingHeld = false;
-  #held: string[] = [];
-  #heldLength = 0;
+  readonly #held = new HeldRequests();
 
   constructor(
     transport: ServerTransport,
@@ -247,32 +220,21 @@ export class Connection implements Peer, Beating {
 
   #hold(text: string): void {
     const { maxHeldFrames, maxHeldLength, handshakeFrameBytes } = this.#context.limits;
-    if (this.#state.at === 'judging' && this.#heldLength + text.length > handshakeFrameBytes) {
+    if (this.#state.at === 'judging' && this.#held.length + text.length > handshakeFrameBytes) {
       this.#end(CloseCode.policy, 'too much before hello');
       return;
     }
     this.#held.push(text);
-    this.#heldLength += text.length;
-    if (this.#held.length > maxHeldFrames || this.#heldLength > maxHeldLength) {
+    if (this.#held.count > maxHeldFrames || this.#held.length > maxHeldLength) {
       this.close(CloseCode.rateLimited, `more than ${maxHeldFrames} requests ahead of their answers`);
     }
   }
 
   #serveHeld(): void {
-    // Serving one may pause reading again, or resume it from within.
-    if (this.#isServingHeld) return;
-    this.#isServingHeld = true;
-    let served = 0;
-    try {
-      while (served < this.#held.length && this.#state.at === 'ready' && !this.#isPaused) {
-        const text = this.#held[served++]!;
-        this.#heldLength -= text.length;
-        this.#frame(text);
-      }
-    } finally {
-      this.#held = this.#held.slice(served);
-      this.#isServingHeld = false;
-    }
+    this.#held.serve(
+      (text) => this.#frame(text),
+      () => this.#state.at === 'ready' && !this.#isPaused,
+    );
   }
 
   #handshakeFrame(text: string): void {
@@ -477,7 +439,7 @@ export class Connection implements Peer, Beating {
     const { host, heartbeat, handshakeEnded } = this.#context;
     if (this.#state.at === 'handshaking' || this.#state.at === 'judging') handshakeEnded(this);
     this.#state = { at: 'closed' };
-    this.#held = [];
+    this.#held.clear();
     heartbeat.remove(this);
     if (!this.#hasJoined) return;
     host.observer.connectionClosed({

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Clock } from '@openclaw/protocol';
 import { type HttpExchange, HttpProblem } from '../route.ts';
 import { byteRange } from './byte-range.ts';
-import { dispositionOf } from './file-name.ts';
+import { dispositionOf, safeFileName } from './file-name.ts';
 import { freeBytes } from './free-bytes.ts';
 import { isShown, plainType } from './media-type.ts';
 import type { ReadableMedium, Uploads } from './uploads.ts';
@@ -51,7 +51,7 @@ export async function serveMedium(
   response.writeHead(range === 'whole' ? 200 : 206, {
     'content-type': mimeType,
     'content-length': last - first + 1,
-    'content-disposition': dispositionOf(isShown(mimeType) ? 'inline' : 'attachment', fileName),
+    'content-disposition': dispositionOf(isShown(mimeType) ? 'inline' : 'attachment', safeFileName(fileName)),
     'content-security-policy': mediaPolicy,
     'cross-origin-resource-policy': 'same-origin',
   });
