@@ -6,7 +6,7 @@ import type { Clock } from '@openclaw/protocol/wire';
 export interface ConfigWatchOptions {
   /** Called when a watched file may be another; at most once per quiet time. */
   changed: () => void;
-  /** Told when a directory can't be watched. */
+  /** Told when a directory can't be watched; once, until it can be. */
   failed: (path: string, error: unknown) => void;
   clock: Clock;
   /** How long it must be quiet before `changed`, in ms: an editor writes more than once. Default 300. */
@@ -21,6 +21,7 @@ export class ConfigWatch {
   readonly #options: ConfigWatchOptions;
   readonly #watchers = new Map<string, FSWatcher>();
   #names = new Map<string, Set<string>>();
+  readonly #failed = new Set<string>();
   #cancel: (() => void) | undefined;
 
   constructor(options: ConfigWatchOptions) {
@@ -38,11 +39,7 @@ export class ConfigWatch {
         // Not there yet; its directory is watched.
       }
     }
-    for (const [directory, watcher] of this.#watchers) {
-      if (this.#names.has(directory)) continue;
-      watcher.close();
-      this.#watchers.delete(directory);
-    }
+    for (const directory of [...this.#watchers.keys()]) if (!this.#names.has(directory)) this.#drop(directory);
     for (const directory of this.#names.keys()) if (!this.#watchers.has(directory)) this.#open(directory);
   }
 
@@ -61,17 +58,32 @@ export class ConfigWatch {
   #open(directory: string): void {
     try {
       const watcher = watch(directory, { persistent: false }, (_, name) => {
-        if (name === null || this.#concerns(directory, name)) this.#stir();
+        // So a directory tells that it was moved or deleted itself; another one may be in its place.
+        const isItself = name === basename(directory);
+        if (isItself) this.#drop(directory);
+        if (isItself || name === null || this.#concerns(directory, name)) this.#stir();
       });
       watcher.on('error', (error) => {
-        watcher.close();
-        this.#watchers.delete(directory);
-        this.#options.failed(directory, error);
+        this.#drop(directory);
+        this.#tell(directory, error);
       });
       this.#watchers.set(directory, watcher);
+      this.#failed.delete(directory);
     } catch (error) {
-      this.#options.failed(directory, error);
+      this.#tell(directory, error);
     }
+  }
+
+  /** The next {@link ConfigWatch.watch} opens it again. */
+  #drop(directory: string): void {
+    this.#watchers.get(directory)?.close();
+    this.#watchers.delete(directory);
+  }
+
+  #tell(directory: string, error: unknown): void {
+    if (this.#failed.has(directory)) return;
+    this.#failed.add(directory);
+    this.#options.failed(directory, error);
   }
 
   /** The state directory is busy with other files; those must cost nothing. */

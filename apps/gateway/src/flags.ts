@@ -92,9 +92,8 @@ export function readFlags(args: readonly string[], env: Readonly<Record<string, 
     agentModel: pick('agent-model', 'OPENCLAW_AGENT_MODEL'),
     agentKey: pick('agent-key', 'OPENCLAW_AGENT_KEY'),
   };
-  for (const [name, value] of Object.entries(flags)) {
-    if (value === '')
-      throw usage(`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} is empty; give it a value.`);
+  for (const [name, value] of Object.entries(values)) {
+    if (value === '') throw usage(`--${name} is empty; give it a value.`);
   }
   const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
   return commandOf(positionals, given, values.url);

@@ -22,6 +22,8 @@ export interface LiveConfigOptions {
 }
 
 const dayMs = 86_400_000;
+/** How often a configuration that is refused is tried again, in ms: what it names may come later, unseen. */
+const retryMs = 5_000;
 
 type Answer = Awaited<ReturnType<ConfigPort['patch']>>;
 
@@ -41,6 +43,8 @@ export class LiveConfig implements ConfigPort {
   /** One change after another. */
   #queue: Promise<unknown> = Promise.resolve();
   #cancelDaily: (() => void) | undefined;
+  #cancelRetry: (() => void) | undefined;
+  #isClosed = false;
 
   constructor(options: LiveConfigOptions) {
     const { settings, clock, warn } = options;
@@ -71,7 +75,9 @@ export class LiveConfig implements ConfigPort {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#cancelDaily?.();
+    this.#cancelRetry?.();
     this.#watch.close();
   }
 
@@ -121,7 +127,7 @@ export class LiveConfig implements ConfigPort {
       const secrets = fingerprint(this.#settings.files);
       this.#watchFiles();
       const isSame = file.hash === this.#file.hash && file.exists === this.#file.exists && secrets === this.#secrets;
-      if (isSame && !always) return;
+      if (isSame && !always && this.#problem === undefined) return;
       this.#file = file;
       this.#secrets = secrets;
       try {
@@ -190,6 +196,7 @@ export class LiveConfig implements ConfigPort {
       if (!this.#settings.warnings.includes(warning)) this.#options.warn(warning);
     }
     this.#problem = undefined;
+    this.#cancelRetry?.();
     this.#remember(settings);
     this.#options.changed({ hash: this.#file.hash, changed, needsRestart, ...(by === undefined ? {} : { by }) });
     return { changed, needsRestart };
@@ -216,6 +223,8 @@ export class LiveConfig implements ConfigPort {
 
   /** The file is not valid: says so, and leaves everything as it is. */
   #refuse(problem: string): void {
+    this.#cancelRetry?.();
+    if (!this.#isClosed) this.#cancelRetry = this.#options.clock.schedule(() => void this.reload(), retryMs);
     if (problem === this.#problem) return;
     this.#problem = problem;
     this.#options.changed({ hash: this.#file.hash, changed: [], needsRestart: [], problem });
@@ -234,6 +243,7 @@ export class LiveConfig implements ConfigPort {
   }
 
   #watchFiles(): void {
+    if (this.#isClosed) return;
     this.#watch.watch([this.#settings.configPath, ...this.#settings.files]);
   }
 

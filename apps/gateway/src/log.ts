@@ -110,6 +110,11 @@ export class ProgramLog {
     this.#add('info', 'stopped', 'the gateway has stopped', {});
   }
 
+  /** An edited file that is not valid: each one, since the audit trail joins those of a minute, and somebody waits for it. */
+  configRefused(reason: string): void {
+    this.#add('warn', 'config.refused', auditWords['config.refused'] as string, { actor: 'config', reason });
+  }
+
   /** Something that the person who runs the gateway should know. */
   warning(message: string, cause?: unknown): void {
     this.#add('warn', 'warning', message, cause === undefined ? {} : errorFields(cause));
@@ -119,6 +124,8 @@ export class ProgramLog {
   readonly observer: GatewayObserver = {
     warning: (message, cause) => this.warning(message, cause),
     audited: ({ action, ts: _ts, ...entry }) => {
+      // Told already, see configRefused.
+      if (action === 'config.refused' && entry.actor === 'config') return;
       const isRefusal = action.endsWith('.refused');
       this.#add(isRefusal ? 'warn' : 'info', action, auditWords[action] ?? action, entry);
     },

@@ -1,8 +1,6 @@
 import { styleText } from 'node:util';
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
-
-/** Bytes that may wait for a reader of the log that does not read; what comes then is dropped, not waited for. */
-const maxWaitingBytes = 1_048_576;
+import { type DestinationStream, type Logger, pino } from 'pino';
+import { LogOutput } from './log-output.ts';
 
 /**
  * The logger behind the log: JSON lines, or short ones for a terminal. Writing never blocks the event loop; what still waits
@@ -16,8 +14,14 @@ export function openLogger(format: 'json' | 'text', write?: (text: string) => vo
     timestamp: false,
     formatters: { level: (level: string) => ({ level }) },
   } as const;
-  const stderr = write ? { write } : destination({ fd: 2, sync: false, maxLength: maxWaitingBytes });
+  const stderr = write ? { write } : stderrOutput();
   return pino(options, format === 'json' ? stderr : textStream(stderr));
+}
+
+function stderrOutput(): LogOutput {
+  const output = new LogOutput();
+  process.once('exit', () => output.flush());
+  return output;
 }
 
 /** Turns JSON lines into lines for people. */

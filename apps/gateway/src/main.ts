@@ -27,6 +27,8 @@ try {
     const { programVersion, runProgram } = await import('./program.ts');
     if (commandLine.kind === 'version') console.log(programVersion());
     else {
+      // A greeting that nobody can read is no reason to stop: a closed terminal, a full disk.
+      for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
       const started = runProgram(commandLine.flags, {
         env: process.env,
         print,

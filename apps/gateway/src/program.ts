@@ -126,6 +126,7 @@ async function startProgram({
     },
     changed(change) {
       if (change.problem === undefined) agent?.use(live.settings.agent);
+      else if (change.by === undefined) log.configRefused(change.problem);
       gateway.configChanged(change).catch((error: unknown) => warn(`A change could not be told: ${messageOf(error)}`));
     },
     warn,

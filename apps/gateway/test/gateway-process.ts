@@ -20,11 +20,12 @@ export class GatewayProcess {
   readonly #child: ChildProcess;
   #wake: (() => void)[] = [];
 
-  constructor(args: readonly string[], env: Record<string, string> = {}) {
+  /** `stderr`: a file that takes what it logs, which is then no part of {@link output}. */
+  constructor(args: readonly string[], env: Record<string, string> = {}, stderr: number | 'pipe' = 'pipe') {
     this.#child = spawn(process.execPath, ['--conditions=@openclaw/source', main, ...args], {
       // Nothing of the developer's own settings: a model key in the environment would change which agent answers.
       env: { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', stderr],
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -82,8 +83,8 @@ export class Workshop {
   }
 
   /** Starts the program with exactly these arguments. */
-  run(args: readonly string[], env?: Record<string, string>): GatewayProcess {
-    const process = new GatewayProcess(args, env);
+  run(args: readonly string[], env?: Record<string, string>, stderr?: number): GatewayProcess {
+    const process = new GatewayProcess(args, env, stderr);
     this.#processes.push(process);
     return process;
   }

@@ -224,10 +224,10 @@ function cutInput(input: unknown): Pick<ModelCall, 'problem'> {
   return { problem: 'The arguments were too long to be kept over a restart. Make the call again.' };
 }
 
-/** An approval names its tool by what the person saw. */
+/** An approval names its tool by what the person saw; undefined when that is said of several. */
 function toolByTitle(tools: ReadonlyMap<string, AgentTool>, shown: string): AgentTool | undefined {
-  for (const tool of tools.values()) if ((tool.title ?? tool.name) === shown) return tool;
-  return undefined;
+  const [tool, ...others] = [...tools.values()].filter(({ title, name }) => (title ?? name) === shown);
+  return others.length === 0 ? tool : undefined;
 }
 
 /** The conversation, with as many older pages as may fit. */

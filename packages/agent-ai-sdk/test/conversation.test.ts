@@ -1,6 +1,5 @@
-import { type Agent, defineAgent } from '@openclaw/plugin-sdk';
 import { rehearse } from '@openclaw/plugin-sdk/testing';
-import type { Message, RunPart } from '@openclaw/protocol';
+import type { Message } from '@openclaw/protocol';
 import { expect, test } from 'vitest';
 import { modelMessages } from '../src/conversation.ts';
 import { aiSdkAgent } from '../src/index.ts';
@@ -34,23 +33,34 @@ test('files of more than a provider takes are told by their names, the oldest fi
   expect(told).toContain('[old.png, image/png, 9437184 bytes: too long to read here]');
 });
 
-test('a call of whose arguments only a part was kept over a restart is not carried out', async () => {
+/** Continues a run that had asked a person about a call of `write` when its agent died; says what was carried out. */
+async function continued(args: unknown, names = ['write']) {
   const server = await recordingServer(() => ({ status: 400, body: { error: { message: 'enough' } } }));
-  const calls: unknown[] = [];
-  const tool = { name: 'write', description: 'Writes a file.', execute: (args: unknown) => calls.push(args) };
-  const agent: Agent = aiSdkAgent({
-    baseUrl: `${server.url}/v1`,
-    model: 'm',
-    apiKey: 'k',
-    maxRetries: 0,
-    tools: [tool],
+  const calls: string[] = [];
+  const tools = names.map((name) => ({
+    name,
+    title: 'Write',
+    description: 'Writes a file.',
+    execute: () => calls.push(name),
+  }));
+  const config = { baseUrl: `${server.url}/v1`, model: 'm', apiKey: 'k', maxRetries: 0, tools };
+  const asked = { approvalId: 'run-1:c1', title: 'Write', toolCallId: 'c1', args };
+  const run = rehearse(aiSdkAgent(config), {
+    journal: [{ stream: 'approval', data: { phase: 'requested', ...asked } }],
+    approvals: [{ approvalId: asked.approvalId, decision: 'allow' }],
   });
-  const approval = { approvalId: 'run-1:c1', title: 'write', toolCallId: 'c1', args: '{"text":"Once… (9 more)' };
-  const journal: RunPart[] = [{ stream: 'approval', data: { phase: 'requested', ...approval } }];
-  const approvals = [{ approvalId: approval.approvalId, decision: 'allow' as const }];
-  const run = rehearse(defineAgent(agent), { journal, approvals });
   await run.ended;
   await server.close();
+  return { calls, told: server.requests[0]?.body ?? '' };
+}
+
+test('a call that a person allowed is carried out after a restart, unless only a part of its arguments was kept', async () => {
+  expect((await continued({ text: 'Once' })).calls).toEqual(['write']);
+  const { calls, told } = await continued('{"text":"Once… (9 more)');
   expect(calls).toEqual([]);
-  expect(server.requests[0]?.body).toContain('too long to be kept over a restart');
+  expect(told).toContain('too long to be kept over a restart');
+});
+
+test('a call that a person allowed is not carried out where several tools are shown by the same name', async () => {
+  expect((await continued({ text: 'Once' }, ['erase', 'write'])).calls).toEqual([]);
 });
