@@ -53,10 +53,25 @@ export const tailscaleSection = z
 export const httpSection = z
   .strictObject({
     allowedOrigins: z
-      .array(z.url())
+      .array(
+        // One with a path, be it a slash alone, would never be met: browsers send none.
+        z
+          .string()
+          .regex(
+            /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+$/i,
+            'must be scheme, name and port without a path, such as https://panel.example',
+          ),
+      )
       .default([])
       .describe('Origins whose pages may connect, as browsers send them: `https://panel.example`.'),
-    allowedHosts: z.array(text).default([]).describe('Names by which the gateway may be called.'),
+    allowedHosts: z
+      .array(
+        z
+          .string()
+          .regex(/^[^\s/?#@:]+$/, 'must be a name alone, without scheme, port and path, such as gateway.example'),
+      )
+      .default([])
+      .describe('Names by which the gateway may be called.'),
     trustedProxies: z
       .array(text)
       .default([])

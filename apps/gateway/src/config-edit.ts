@@ -44,7 +44,14 @@ function storedValue(kind: 'patch' | 'set', text: string, path: string): unknown
     return parseSource(text, path);
   } catch (error) {
     if (kind === 'set') return {};
-    throw error;
+    const problems = error instanceof ConfigError ? error.problems : [];
+    throw new ConfigError(
+      path,
+      problems.map(({ message }) => ({
+        path: '',
+        message: `on the disk ${message}, so there is nothing to merge into; mend it by hand, or send it whole with config.set`,
+      })),
+    );
   }
 }
 

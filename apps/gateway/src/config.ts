@@ -117,8 +117,12 @@ function problemsOf(issue: z.core.$ZodIssue, around: readonly string[]): ConfigP
     });
   }
   if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    // The kind that fits best has the fewest complaints.
-    const [best = []] = [...issue.errors].sort((one, other) => one.length - other.length);
+    // The kind that fits best has the fewest complaints; one that is wrong as a whole is not what was meant.
+    const isOther = (issues: readonly z.core.$ZodIssue[]) =>
+      Number(issues.some((inner) => inner.path.length === 0 && inner.code !== 'unrecognized_keys'));
+    const [best = []] = [...issue.errors].sort(
+      (one, other) => isOther(one) - isOther(other) || one.length - other.length,
+    );
     return best.flatMap((inner) => problemsOf(inner, at));
   }
   if (issue.code === 'invalid_key') return [{ path, message: issue.issues[0]?.message ?? 'has a name that can’t be' }];
@@ -131,7 +135,18 @@ function complaint(issue: z.core.$ZodIssue): string {
       ? 'is missing'
       : `must be ${kindNames[issue.expected] ?? issue.expected}`;
   }
-  if (issue.code === 'invalid_value')
-    return `must be ${issue.values.map((value) => `"${String(value)}"`).join(' or ')}`;
+  if (issue.code === 'invalid_value') return mustBe(issue.values);
+  // A section of several kinds, without the setting that tells which.
+  if (issue.code === 'invalid_union' && 'options' in issue) return mustBe(issue.options as readonly unknown[]);
+  if (issue.code === 'too_small' && issue.origin === 'number') return `must be at least ${issue.minimum}`;
+  if (issue.code === 'too_big' && issue.origin === 'number') return `must be at most ${issue.maximum}`;
+  if (issue.code === 'too_small' && issue.origin === 'string') return 'is empty; give it a value, or leave it out';
+  if (issue.code === 'invalid_format' && issue.format === 'url') {
+    return 'must be an address with its scheme, such as https://gateway.example';
+  }
   return `is not right: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
+}
+
+function mustBe(values: readonly unknown[]): string {
+  return `must be ${values.map((value) => `"${String(value)}"`).join(' or ')}`;
 }

@@ -22,7 +22,9 @@ export function greeting({ settings, address, version, hasPage, code, env, tookM
   const shownHost = isLoopback(host) || isWide ? '127.0.0.1' : address.address;
   const scheme = config.tls === undefined ? 'http' : 'https';
   const url = `${scheme}://${shownHost.includes(':') ? `[${shownHost}]` : shownHost}:${address.port}`;
-  const tilde = (path: string) => path.replace(homedir(), '~');
+  const home = homedir();
+  // The home of a service may be `/`.
+  const tilde = (path: string) => (home !== '/' && path.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path);
   const lines = [
     `Gateway ${version} at ${url}, started in ${(tookMs / 1000).toFixed(2)} s. State: ${tilde(stateDirectory)}`,
     '',

@@ -78,6 +78,10 @@ export async function settingsOf(
   const { auth, isKept } = authOf(config.auth, flags.token, stateDirectory);
   const { external, ...agent } = config.agent;
   const { page, publicUrl, allowedOrigins, allowedHosts, trustedProxies } = config.http;
+  const pagePath = page === undefined ? undefined : resolve(dirname(configPath), page);
+  if (pagePath !== undefined && !existsSync(join(pagePath, 'index.html'))) {
+    throw new StartError(ExitCode.config, `"http.page" names ${pagePath}, and there is no index.html in it.`);
+  }
   const certificate = config.tls && (await import('./certificate.ts')).certificateOf(config.tls, ground);
   return {
     host,
@@ -99,7 +103,7 @@ export async function settingsOf(
       uploads: config.uploads,
     },
     agent: external ? undefined : chooseAgent(agent, flags, env),
-    page: page === undefined ? undefined : resolve(dirname(configPath), page),
+    page: pagePath,
     tokenFile: isKept ? tokenPath(stateDirectory) : undefined,
     configPath,
     config,

@@ -35,6 +35,12 @@ const problemsOf = async (edited: Promise<unknown>) => {
 };
 
 describe('a patch', () => {
+  test('of a file that can’t be read says that it is the file', async () => {
+    expect(await problemsOf(edit('patch', '{ this is', { metrics: false }))).toEqual([
+      { path: '', message: expect.stringMatching(/on the disk is no JSON5.*1:8.*config\.set/) },
+    ]);
+  });
+
   test('merges sections, replaces lists, and deletes with null', async () => {
     const before =
       "{ port: 1, http: { allowedHosts: ['a'], trustedProxies: ['10.0.0.1'] }, limits: { handshakeMs: 5 } }";

@@ -84,6 +84,21 @@ describe('the watch over a configuration', () => {
     expect(changes).toBe(3);
   });
 
+  test('sees a directory that is moved away, and what is in the one that takes its place', async () => {
+    for (const name of ['etc', 'next']) {
+      mkdirSync(at(name));
+      writeFileSync(at(`${name}/c.json5`), name);
+    }
+    watch.watch([at('etc/c.json5')]);
+    await told(() => {
+      renameSync(at('etc'), at('before'));
+      renameSync(at('next'), at('etc'));
+    });
+    watch.watch([at('etc/c.json5')]);
+    await told(() => writeFileSync(at('etc/c.json5'), 'edited'));
+    expect(changes).toBe(2);
+  });
+
   test('lets go of files that are not named any more', async () => {
     mkdirSync(at('a'));
     mkdirSync(at('b'));

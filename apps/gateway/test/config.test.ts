@@ -49,6 +49,14 @@ describe('configuration', () => {
     ['{ agent: { apiKey: "${MY_KEY}" } }', {}, /"agent\.apiKey".*MY_KEY/],
     ['{ agent: { baseUrl: "file:///etc/passwd" } }', {}, /"agent\.baseUrl"/],
     ['{ agent: { mcpServers: { x: {} } } }', {}, /"agent\.mcpServers\.x\.command" is missing/],
+    ['{ auth: { token: "x" } }', {}, /"auth\.mode" must be "token" or "password" or/],
+    ['{ tls: { key: "k.pem" } }', {}, /"tls\.cert" is missing/],
+    ['{ tls: "selfsigned" }', {}, /"tls" must be "self-signed"/],
+    ['{ retention: { maxEvents: 0 } }', {}, /"retention\.maxEvents" must be at least 1/],
+    ['{ http: { publicUrl: "gateway.example" } }', {}, /"http\.publicUrl" must be an address with its scheme/],
+    ['{ http: { allowedOrigins: ["https://panel.example/"] } }', {}, /"http\.allowedOrigins\.0".*without a path/],
+    ['{ http: { allowedHosts: ["https://gateway.example"] } }', {}, /"http\.allowedHosts\.0".*a name alone/],
+    ['{ http: { allowedHosts: ["gateway.example:443"] } }', {}, /"http\.allowedHosts\.0".*a name alone/],
     ['[]', {}, /the file/],
   ])('%s is refused with the place', (source, env, named) => {
     const { message, exitCode } = refused(source, env);
@@ -56,6 +64,11 @@ describe('configuration', () => {
     expect(message).toContain('my.json5');
     expect(message).not.toContain('\n');
     expect(exitCode).toBe(78);
+  });
+
+  test('origins may be those of apps, and have ports', () => {
+    const allowedOrigins = ['https://panel.example:8443', 'capacitor://localhost', 'http://[::1]:3000'];
+    expect(read(JSON.stringify({ http: { allowedOrigins } })).http.allowedOrigins).toEqual(allowedOrigins);
   });
 
   test('a file that is not there is named', () => {

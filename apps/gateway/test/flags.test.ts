@@ -51,6 +51,8 @@ describe('flags', () => {
     [['--port', '1e3'], /"1e3"/],
     [['--port=-1'], /"-1"/],
     [['--token='], /--token is empty/],
+    [['--state-dir='], /--state-dir is empty/],
+    [['setup-code', '--url='], /--url is empty/],
     [['--state-dir='], /--state-dir/],
     [['stray'], /"stray"/],
     [['check-config', 'stray'], /"stray"/],

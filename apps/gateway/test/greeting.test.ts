@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import type { Flags } from '../src/flags.ts';
 import { greeting } from '../src/greeting.ts';
 import { resolveSettings } from '../src/settings.ts';
@@ -26,6 +26,14 @@ test('on this machine only, it says where to go and where the token is, and noth
   expect(text).toContain('Open   http://127.0.0.1:5/#code=once');
   expect(text).toContain('the token in /d/state/token.');
   expect(text).not.toContain('Phone');
+});
+
+test('paths are short below the home of a person, and whole below that of a service', async () => {
+  onTestFinished(() => void vi.unstubAllEnvs());
+  vi.stubEnv('HOME', tmpdir());
+  expect(await greeted({}, {})).toMatch(/State: ~\/greeting-\w+\/state/);
+  vi.stubEnv('HOME', '/');
+  expect(await greeted({}, {})).toContain('State: /d/state');
 });
 
 test('on the network, it says how a phone gets in, as it was started', async () => {

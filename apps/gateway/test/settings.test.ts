@@ -54,6 +54,12 @@ describe('settings', () => {
     expect(await settings()).toMatchObject({ port: 7, configPath: path });
   });
 
+  test('a page that is not there is refused before it is needed', async () => {
+    await expect(settings({}, '{ http: { page: "./nowhere" } }')).rejects.toThrow(
+      /"http.page" names .*nowhere.*index.html/,
+    );
+  });
+
   test('a bad configuration leaves no state directory behind', async () => {
     await expect(settings({}, '{ prot: 1 }')).rejects.toThrow(/prot/);
     expect(existsSync(join(parent, 'state'))).toBe(false);
