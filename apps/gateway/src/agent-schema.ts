@@ -15,6 +15,10 @@ const tool = z.strictObject({
   needsApproval: standard(z.boolean().optional(), 'true unless safe').describe('Whether a person is asked first.'),
   command: z.tuple([text], text).describe('The program and its arguments; no shell.'),
   cwd: text.optional().describe('Where it runs.'),
+  env: z
+    .record(z.string(), secret('A variable.'))
+    .optional()
+    .describe('Variables of its environment, beside PATH, HOME and the like.'),
   timeoutMs: z.int().min(1).optional().describe('How long it may take, in ms.'),
 });
 

@@ -169,7 +169,7 @@ const secrets = {
   agent: {
     apiKey: canary,
     baseUrl: `https://user:${canary}@model.example/v1?key=${canary}`,
-    tools: [{ name: 't', description: 'd', command: ['run', `--key=${canary}`] }],
+    tools: [{ name: 't', description: 'd', command: ['run', `--key=${canary}`], env: { KEY: canary } }],
     mcpServers: {
       one: { command: 'm', args: [canary], env: { KEY: canary } },
       two: { url: `https://m.example/mcp?key=${canary}`, headers: { authorization: canary } },

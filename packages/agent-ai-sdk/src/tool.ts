@@ -40,8 +40,19 @@ export interface CommandTool extends ToolDeclaration {
   command: [string, ...string[]];
   /** Where it runs. Default: where the agent runs. */
   cwd?: string;
+  /** Variables of its environment, beside `PATH`, `HOME`, locale and the like. Others of the agent's own are not passed on. */
+  env?: Record<string, string>;
   /** Default 60,000. */
   timeoutMs?: number;
+}
+
+/** What programs need of an environment, and what holds no secret. */
+const plainVariables =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|TERM|TZ|TMPDIR|TEMP|TMP|LANG|LANGUAGE|LC_\w+|XDG_\w+|SystemRoot|SystemDrive|PATHEXT|ComSpec|windir|USERPROFILE|APPDATA|LOCALAPPDATA)$/i;
+
+function programEnvironment(own: Record<string, string> | undefined): NodeJS.ProcessEnv {
+  const plain = Object.entries(process.env).filter(([name]) => plainVariables.test(name));
+  return { ...Object.fromEntries(plain), ...own };
 }
 
 /** Characters of a program's output that are kept. */
@@ -50,22 +61,26 @@ const maxOutputChars = 48_000;
 /** The function of a tool, whichever kind it is. */
 export function asAgentTool(tool: AgentTool | CommandTool): AgentTool {
   if ('execute' in tool) return tool;
-  const { command, cwd, timeoutMs = 60_000, ...declaration } = tool;
+  const { command, cwd, env, timeoutMs = 60_000, ...declaration } = tool;
   return {
     ...declaration,
     needsApproval: tool.needsApproval ?? tool.safe !== true,
     execute: (args, { signal }) =>
-      runCommand(command, args, { cwd, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }),
+      runCommand(command, args, {
+        cwd,
+        env: programEnvironment(env),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      }),
   };
 }
 
 function runCommand(
   [program, ...programArgs]: readonly string[],
   args: unknown,
-  options: { cwd: string | undefined; signal: AbortSignal },
+  options: { cwd: string | undefined; env: NodeJS.ProcessEnv; signal: AbortSignal },
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program as string, programArgs, { cwd: options.cwd, signal: options.signal, stdio: 'pipe' });
+    const child = spawn(program as string, programArgs, { ...options, stdio: 'pipe' });
     let output = '';
     let problems = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

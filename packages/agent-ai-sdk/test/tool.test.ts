@@ -30,3 +30,14 @@ test('a program that is not safe asks a person, unless it is configured otherwis
   expect(program('', { safe: true }).needsApproval).toBe(false);
   expect(program('', { needsApproval: false }).needsApproval).toBe(false);
 });
+
+test('a program gets the variables that it was given, and none of the agent’s own but PATH and the like', async () => {
+  process.env.OPENCLAW_TEST_SECRET = 'not for programs';
+  try {
+    const script = `process.stdout.write([process.env.OPENCLAW_TEST_SECRET, process.env.CITY, typeof process.env.PATH].join(' '))`;
+    const tool = program(script, { env: { CITY: 'Oslo' } });
+    expect(await tool.execute({}, situation)).toBe(' Oslo string');
+  } finally {
+    delete process.env.OPENCLAW_TEST_SECRET;
+  }
+});

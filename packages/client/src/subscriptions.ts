@@ -105,8 +105,8 @@ export function makeSubscriptions({ clock, lingerMs, call }: SubscriptionsOption
     const { canonical } = feed;
     const others = [...feeds.values()].filter((other) => other !== feed);
     if (others.some(({ asked }) => asked)) {
-      // A name that is being asked for may turn out to mean the same stream: its answer tells.
-      linger(feed);
+      // A name that is being asked for may turn out to mean the same stream: its answer tells, and takes a moment.
+      linger(feed, 1_000);
       return;
     }
     forget(feed);
@@ -114,8 +114,8 @@ export function makeSubscriptions({ clock, lingerMs, call }: SubscriptionsOption
       call('streams.unsubscribe', { streams: [canonical] }, () => {});
   }
 
-  function linger(feed: Feed): void {
-    feed.cancelLinger = clock.schedule(() => unsubscribe(feed), lingerMs);
+  function linger(feed: Feed, delayMs = lingerMs): void {
+    feed.cancelLinger = clock.schedule(() => unsubscribe(feed), delayMs);
   }
 
   function endFeed(feed: Feed, why: EndReason): void {
