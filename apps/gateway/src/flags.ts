@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import type { DevicesOrder } from './commands/devices.ts';
 import { ExitCode, StartError } from './exit.ts';
 
 /** What the command line and its twins in the environment say; undefined where they say nothing. */
@@ -17,6 +18,7 @@ export interface Flags {
 export type CommandLine =
   | { kind: 'run' | 'hash-password' | 'check-config'; flags: Flags }
   | { kind: 'setup-code'; flags: Flags; url: string | undefined }
+  | { kind: 'devices'; flags: Flags; order: DevicesOrder | undefined }
   | { kind: 'help' }
   | { kind: 'version' };
 
@@ -40,6 +42,8 @@ export const helpText = `openclaw-ws-gateway: a gateway between people and an AI
 Usage: openclaw-ws-gateway [flags]                      runs the gateway
        openclaw-ws-gateway setup-code [--url <url>]     a code, as text and QR, that lets one phone into the running gateway;
                                                         --url is where the phone reaches it
+       openclaw-ws-gateway devices                      the devices that wait to be let in, and those that were
+       openclaw-ws-gateway devices approve <request>    lets one in; reject <request>, remove <device>
        openclaw-ws-gateway hash-password                reads a password, prints what may stand in the configuration for it
        openclaw-ws-gateway check-config                 checks the configuration; exit code 78 when it is not valid
 
@@ -99,13 +103,24 @@ export function readFlags(args: readonly string[], env: Readonly<Record<string, 
   return commandOf(positionals, given, values.url);
 }
 
-function commandOf([kind, surplus]: readonly string[], flags: Flags, url: string | undefined): CommandLine {
+function commandOf(words: readonly string[], flags: Flags, url: string | undefined): CommandLine {
+  const [kind, surplus] = words;
+  if (kind === 'devices' && url === undefined) return { kind, flags, order: devicesOrder(words.slice(1)) };
   if (surplus !== undefined) throw usage(`"${surplus}" is one word too many.`);
   if (kind === 'setup-code') return { kind, flags, url };
   if (url !== undefined) throw usage('--url is for setup-code only.');
   if (kind === undefined) return { kind: 'run', flags };
   if (kind === 'hash-password' || kind === 'check-config') return { kind, flags };
   throw usage(`There is no command "${kind}".`);
+}
+
+function devicesOrder([action, id, surplus]: readonly string[]): DevicesOrder | undefined {
+  if (action === undefined) return undefined;
+  if (action !== 'approve' && action !== 'reject' && action !== 'remove')
+    throw usage(`devices knows approve, reject and remove, not "${action}".`);
+  if (id === undefined) throw usage(`devices ${action} needs the ${action === 'remove' ? 'device' : 'request'}.`);
+  if (surplus !== undefined) throw usage(`"${surplus}" is one word too many.`);
+  return { action, id };
 }
 
 function parse(args: readonly string[]) {

@@ -20,6 +20,9 @@ try {
   } else if (commandLine.kind === 'check-config') {
     const { checkConfigCommand } = await import('./commands/check-config.ts');
     await checkConfigCommand(commandLine.flags, process.env, { print, now: Date.now });
+  } else if (commandLine.kind === 'devices') {
+    const { devicesCommand } = await import('./commands/devices.ts');
+    await devicesCommand(commandLine.flags, process.env, { order: commandLine.order, print });
   } else if (commandLine.kind === 'setup-code') {
     const { setupCodeCommand } = await import('./commands/setup-code.ts');
     await setupCodeCommand(commandLine.flags, process.env, { url: commandLine.url, print });

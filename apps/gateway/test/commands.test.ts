@@ -1,7 +1,8 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { connect, type Gateway, parseSetupCode } from '@openclaw/client';
+import { deviceIdentity, memoryDeviceStore } from '@openclaw/client/device';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { hashPasswordCommand } from '../src/commands/hash-password.ts';
 import { Workshop } from './gateway-process.ts';
@@ -89,6 +90,40 @@ describe('check-config', () => {
     });
     expect(readdirSync(workshop.directory)).toEqual(['c.json5']);
   });
+});
+
+describe('devices', () => {
+  test('lists who waits, lets one in, and removes it again', async () => {
+    const path = config("{ http: { trustedProxies: ['127.0.0.1'] } }");
+    const program = workshop.start(['--config', path]);
+    const [, port = ''] = await program.printed(/http:\/\/127\.0\.0\.1:(\d+)/);
+    const args = ['--config', path, '--state-dir', workshop.stateDirectory, '--port', port];
+    expect((await ran('devices', ...args)).output).toBe('No device waits and none was let in.\n');
+    const phone = connect({
+      url: `ws://127.0.0.1:${port}`,
+      token: readFileSync(join(workshop.stateDirectory, 'token'), 'utf8').trim(),
+      headers: { 'x-forwarded-for': '203.0.113.9' },
+      device: deviceIdentity({ store: memoryDeviceStore() }),
+      client: { displayName: 'Ada’s phone' },
+      scopes: ['operator.read'],
+    });
+    gateways.push(phone);
+    await new Promise<void>((resolve) =>
+      phone.on('state', ({ error }) => error?.details?.code === 'PAIRING_REQUIRED' && resolve()),
+    );
+    const waiting = (await ran('devices', ...args)).output;
+    expect(waiting).toMatch(
+      /^waits {3}\S+ {2}[0-9a-f]{12} {2}Ada’s phone, .*from 203\.0\.113\.9, asks for operator\.read$/m,
+    );
+    const [, request = ''] = /^waits +(\S+)/m.exec(waiting) ?? [];
+    expect(await ran('devices', 'approve', 'no-such-request', ...args)).toMatchObject({ code: 69 });
+    expect(await ran('devices', 'approve', request.slice(0, 8), ...args)).toMatchObject({ code: 0 });
+    await expect(phone.request('health', {}, { timeoutMs: 15_000 })).resolves.toMatchObject({ ok: true });
+    const [, device = ''] = /^paired +(\S+) .*connected/m.exec((await ran('devices', ...args)).output) ?? [];
+    const gone = new Promise<void>((resolve) => phone.on('state', ({ closeCode }) => closeCode === 4001 && resolve()));
+    expect(await ran('devices', 'remove', device, ...args)).toMatchObject({ code: 0 });
+    await gone;
+  }, 60_000);
 });
 
 describe('setup-code', () => {
