@@ -11,6 +11,10 @@ class LeapingClock extends VirtualClock {
   override elapsed(): number {
     return super.elapsed() + this.leapMs;
   }
+
+  override now(): number {
+    return super.now() + this.leapMs;
+  }
 }
 
 /** Asks, and takes it back: the run has ended then. */
