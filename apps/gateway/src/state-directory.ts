@@ -13,6 +13,9 @@ export function defaultStateDirectory(): string {
   return join(homedir(), '.openclaw-ws-gateway');
 }
 
+/** What may lie in a directory that was never used: a fresh volume's own, and a configuration that was written first. */
+const harmless: ReadonlySet<string> = new Set(['lost+found', 'config.json5', 'config.json5.bak']);
+
 /**
  * Makes `path` ready for use and returns it as an absolute path: creates it if it is missing, marks it if it is empty, and
  * sees to mode 0700 (S29). Throws a {@link StartError} and changes nothing when there is something in it that is not ours.
@@ -21,8 +24,7 @@ export function prepareStateDirectory(path: string): string {
   const directory = resolve(path);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    // A fresh volume has a lost+found of its own.
-    const names = readdirSync(directory).filter((name) => name !== 'lost+found');
+    const names = readdirSync(directory).filter((name) => !harmless.has(name));
     if (names.length > 0 && !names.includes(markerFile)) {
       throw new StartError(
         ExitCode.config,

@@ -26,6 +26,14 @@ describe('the state directory', () => {
     expect(modeOf(directory)).toBe('700');
   });
 
+  test('may hold a configuration that was written before the first start', () => {
+    const directory = join(parent, 'configured');
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'config.json5'), '{}');
+    expect(prepareStateDirectory(directory)).toBe(directory);
+    expect(readFileSync(join(directory, 'config.json5'), 'utf8')).toBe('{}');
+  });
+
   test('is known again', () => {
     const directory = prepareStateDirectory(join(parent, 'known'));
     writeFileSync(join(directory, 'gateway.sqlite'), '');
