@@ -31,6 +31,6 @@ export const silentClose = 4000;
 /** Throws `INVALID_REQUEST` for what is no address of a WebSocket. The address is not repeated: it may hold a password. */
 export function checkUrl(url = ''): asserts url is string {
   if (!/^wss?:\/\/[^#]+$/i.test(url)) {
-    throw new GatewayError('INVALID_REQUEST', 'url must be ws://host:port or wss://host:port.');
+    throw new GatewayError('INVALID_REQUEST', 'url must begin with ws:// or wss://.');
   }
 }

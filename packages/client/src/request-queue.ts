@@ -314,7 +314,7 @@ function pastDeadline(entry: Entry, timeoutMs: number): GatewayError {
 }
 
 function unknownOutcome(method: string, why: string): GatewayError {
-  return new GatewayError('UNKNOWN_OUTCOME', `${method}: ${why}; it may have been executed: look first.`);
+  return new GatewayError('UNKNOWN_OUTCOME', `${method}: ${why}; it may have been executed; look first.`);
 }
 
 function aborted(what: string, cause?: unknown): GatewayError {
