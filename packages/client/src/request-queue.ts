@@ -310,7 +310,7 @@ function isCounted({ isAccepted, isControl, method }: Entry): boolean {
 
 function pastDeadline(entry: Entry, timeoutMs: number): GatewayError {
   if (!isUnsent(entry)) return unknownOutcome(entry.method, `no answer within ${timeoutMs} ms`);
-  return new GatewayError('DEADLINE', `${entry.method} was not sent within ${timeoutMs} ms, so not executed.`);
+  return new GatewayError('DEADLINE', `${entry.method} was not sent within ${timeoutMs} ms.`);
 }
 
 function unknownOutcome(method: string, why: string): GatewayError {

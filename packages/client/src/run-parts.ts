@@ -162,10 +162,11 @@ export function makePartFold(resolve: Resolve): PartFold {
 
     finish(answer) {
       const items = [...texts].filter(([key]) => key.startsWith('text '));
-      const [last = 'text answer'] = items.pop() ?? [];
-      const before = items.map(([, text]) => text).join('');
-      const rest = answer.startsWith(before) ? answer.slice(before.length) : answer;
-      return setText('text', last.slice('text '.length), rest);
+      const [last, text] = items.pop() ?? ['text answer', ''];
+      const before = items.map(([, each]) => each).join('');
+      // A message that was taken into a run is told of that from there on: what is known may begin within the answer.
+      const at = answer.startsWith(before) ? 0 : answer.indexOf(before + text);
+      return setText('text', last.slice(5), at < 0 ? answer : answer.slice(at + before.length));
     },
   };
 }
