@@ -309,7 +309,7 @@ export function makeConnection(options: ConnectionOptions, events: ConnectionEve
     fail: (error) => end('fail', 'fatal', error.message, error),
     close() {
       const error = new GatewayError('CLOSED', 'The client was closed; connect() again.');
-      end('close', 'closed', 'close() was called', error);
+      end('close', 'closed', 'close()', error);
     },
   };
 }

@@ -92,7 +92,7 @@ export function followRun(ports: RunPorts, sessionKey: string, id: string, isTak
           isSeen = true;
           isAbsent = false;
           if (phase === 'taken') toldId = into;
-          if (phase === 'dropped') fail(runError('aborted', 'The session was reset before its turn.', id));
+          if (phase === 'dropped') fail(runError('aborted', 'The session was reset.', id));
         }
       }
     },
@@ -181,7 +181,7 @@ export function followRun(ports: RunPorts, sessionKey: string, id: string, isTak
       } else if (status === 'error') {
         fail(runError(reasonOf(stopReason), `The run ended: ${stopReason}.`, id));
       } else if (!mayBeOpen) {
-        fail(unknownOutcome(`Run ${id} is not known; look into the history.`, id));
+        fail(unknownOutcome(`Run ${id} is not known; see the history.`, id));
       }
     } catch (error) {
       if (!isSettled()) fail(asGatewayError(error));
