@@ -11,13 +11,14 @@ import { executeOnce } from '../dispatch/keyed.ts';
 import { implement, type MethodImplementation } from '../dispatch/method.ts';
 import type { IndexedSession } from '../sessions/sessions.ts';
 import type { GatewayParts } from './context.ts';
+import { eraseSession } from './erase-session.ts';
 
 /** UTF-8 bytes of the rows in one answer. */
 const pageBytes = 200 * 1_024;
 
 /** `sessions.*`. */
 export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
-  const { sessions, intake, openRuns, projection, clock, ledger } = parts;
+  const { sessions, intake, projection, clock, ledger } = parts;
   const rowOf = (key: string) => {
     const found = sessions.find(key);
     return found ? sessions.row(found) : undefined;
@@ -96,11 +97,7 @@ export function sessionMethods(parts: GatewayParts): MethodImplementation[] {
       const stream = sessions.current(await sessions.open(key));
       return executeOnce(ledger, call, 'sessions.delete', params, () => {
         const isThere = stream.state.entry !== undefined && !stream.isDeleted;
-        if (isThere) {
-          intake.clear(stream);
-          sessions.delete(stream);
-          openRuns.forgetWords(key);
-        }
+        if (isThere) eraseSession(parts, stream, key);
         return { ok: true as const, key, deleted: isThere, archived: [] };
       });
     }),

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { allowsScope, GatewayError, randomId, sessionAgentId } from '@openclaw/protocol';
 import { maxWaitingBytes } from '../../dispatch/dispatcher.ts';
 import type { GatewayParts } from '../../methods/context.ts';
+import { eraseSession } from '../../methods/erase-session.ts';
 import { takeMessage } from '../../methods/take-message.ts';
 import type { RunPlace } from '../../runs/run-reader.ts';
 import type { HttpCaller } from '../route.ts';
@@ -164,7 +165,7 @@ export class HttpRuns {
     if (entry?.sessionId !== sessionId || !entry.archived || !isIdle || stream.isDeleted) return;
     if (messages.some(({ role, source }) => role === 'user' && source?.kind !== 'http')) return;
     if (documents.entries<HttpRunRecord>(kind).some(([, other]) => other.sessionId === sessionId)) return;
-    sessions.delete(stream);
+    eraseSession(this.#parts, stream, sessionKey);
   }
 }
 
